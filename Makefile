@@ -1,0 +1,57 @@
+# Every target sets up what it needs first (scripts/setup.sh) and says what it does; a second run is quick.
+# ARGS is passed on: make test ARGS="-k synthesize", make bench ARGS="--runs 3".
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export PATH := $(PATH):/usr/sbin:/sbin
+
+BIN := .venv/bin
+ARGS ?=
+# Loading programs into the kernel and starting the test containers takes root.
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)" PATH="$(PATH)")
+SCRIPTS := $(wildcard scripts/*.sh tests/workloads/*.sh) .ci/run
+
+.PHONY: help
+help:  ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup:  ## Install what is missing: Debian packages, .venv, the compiled recorder
+	@scripts/setup.sh </dev/null
+
+.PHONY: demo
+demo: setup  ## Record a real container, enforce its profile, see the rest denied (as root)
+	@$(AS_ROOT) scripts/demo.sh $(ARGS)
+
+.PHONY: test
+test: setup  ## Run the whole test suite (as root: real system calls, real containers)
+	$(AS_ROOT) $(BIN)/python -m pytest -p no:cacheprovider --durations=10 $(ARGS)
+
+.PHONY: lint
+lint: setup  ## Check style, types, layers, generated tables and scripts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/generate_tables.py --check
+	for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
+
+.PHONY: format
+format: setup  ## Rewrite the Python files in the project's style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: bench
+bench: setup  ## Measure the recorder's overhead and the hook's latency (as root)
+	$(AS_ROOT) $(BIN)/python bench/run.py $(ARGS)
+
+.PHONY: tables
+tables: setup  ## Generate src/seclude/_tables.py from the pinned system-calls package
+	$(BIN)/python scripts/generate_tables.py
+
+.PHONY: clean
+clean:  ## Remove what was built here: .venv, the recorder, caches (test images stay in ~/.cache/seclude)
+	rm -rf .venv build dist src/seclude/data/*.o .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .import_linter_cache
+	find . -path ./.git -prune -o -name __pycache__ -type d -print0 | xargs -0r rm -rf

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+// Records which system calls the marked process trees make, into maps that nobody needs to drain.
+//
+// Membership is a mark in the task storage of the thread-group leader, inherited at fork. A call counts once its
+// thread has more seccomp filters than its target began with: exactly then a filter would be asked about it.
+#include <stdbool.h>
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include "recorder.h"
+#include "abi.h"
+
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct meta); } meta SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct mark); } marks SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");
+
+#define HASH(name, key_type, value_type, entries)				\
+	struct {								\
+		__uint(type, BPF_MAP_TYPE_HASH);				\
+		__uint(map_flags, BPF_F_NO_PREALLOC);				\
+		__uint(max_entries, entries);					\
+		__type(key, key_type);						\
+		__type(value, value_type);					\
+	} name SEC(".maps")
+
+HASH(targets, __u32, struct target, MAX_TARGETS);
+HASH(namespaces, struct namespace_key, __u32, 2 * MAX_TARGETS);
+HASH(facts, struct fact_key, struct fact, MAX_FACTS);
+HASH(names, struct name_key, struct name, MAX_NAMES);
+HASH(argument_masks, struct argument_call, struct argument_mask, 16 * MAX_TARGETS);
+HASH(argument_values, struct argument_key, __u32, MAX_ARGUMENTS);
+
+struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, MAX_SETS); __type(key, __u32); __type(value, struct set); } sets SEC(".maps");
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct cpu); } cpus SEC(".maps");
+__u32 sets_used = 2;
+
+/* A name does not fit the 512 bytes of stack; the programs run with preemption off, so one for each CPU will do. */
+struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct name_key); } scratch SEC(".maps");
+
+/* Whether the task can have a mark at all: two loads spare everybody else the helper call. */
+static __always_inline bool has_storage(struct task_struct *task)
+{
+	return !bpf_core_field_exists(task->bpf_storage) || task->group_leader->bpf_storage;
+}
+
+static __always_inline struct mark *mark_of(struct task_struct *task)
+{
+	return has_storage(task) ? bpf_task_storage_get(&marks, task->group_leader, 0, 0) : 0;
+}
+
+/* Since c818c03b661c (Linux 5.11) a task knows how many filters it has; before, only whether it has any. */
+static __always_inline __u32 filters_of(struct task_struct *task)
+{
+	if (task->seccomp.mode != SECCOMP_MODE_FILTER)
+		return 0;
+	if (bpf_core_field_exists(task->seccomp.filter_count))
+		return task->seccomp.filter_count.counter;
+	return 1;
+}
+
+/* Takes one place of a target's quota; false where there is none left. */
+static __always_inline bool take(__u32 *used, __u32 limit)
+{
+	if (*(volatile __u32 *)used >= limit)
+		return false;
+	if (__sync_fetch_and_add(used, 1) < limit)
+		return true;
+	__sync_fetch_and_add(used, -1);
+	return false;
+}
+
+/* A fresh set, or the one that has every call looked at where there is no more. */
+static __always_inline __u32 new_set(void)
+{
+	__u32 set;
+
+	if (*(volatile __u32 *)&sets_used >= MAX_SETS)
+		return SLOW_SET;
+	set = __sync_fetch_and_add(&sets_used, 1);
+	return set < MAX_SETS ? set : SLOW_SET;
+}
+
+/* The id and set of the name in `key`, given out on first sight; NAME_OVERFLOW beyond the limits. */
+static __noinline __u64 name_of(struct name_key *key, struct target *target)
+{
+	struct name *known, name = { .id = NAME_OVERFLOW, .set = SLOW_SET };
+	bool context;
+
+	if (!key || !target)
+		goto overflow;
+	context = key->kind == NAME_CONTEXT;
+	known = bpf_map_lookup_elem(&names, key);
+	if (!known) {
+		if (!take(context ? &target->contexts : &target->executables,
+			  context ? TARGET_CONTEXTS : TARGET_EXECUTABLES))
+			goto lost;
+		name.id = __sync_fetch_and_add(&target->last_name, 1) + 1;
+		if (context)
+			name.set = new_set();
+		if (!bpf_map_update_elem(&names, key, &name, BPF_NOEXIST))
+			return ((__u64)name.set << 32) | name.id;
+		known = bpf_map_lookup_elem(&names, key);	/* another CPU was first */
+		if (!known)
+			goto lost;
+	}
+	return ((__u64)known->set << 32) | known->id;
+lost:
+	__sync_fetch_and_add(context ? &target->lost_contexts : &target->lost_executables, 1);
+overflow:
+	return ((__u64)SLOW_SET << 32) | NAME_OVERFLOW;
+}
+
+static __always_inline void keep_arguments(struct target *target, __u32 id, __u32 abi, __u32 number,
+					   const __u64 *arguments, struct argument_mask *mask)
+{
+	struct argument_key key = { .target = id, .number = number, .abi = abi };
+	__u32 one = 1;
+	int i;
+
+#pragma unroll
+	for (i = 0; i < 6; i++)
+		if (mask->mask & (1u << i))
+			key.values[i] = arguments[i];
+	if (mask->overflowed || bpf_map_lookup_elem(&argument_values, &key))
+		return;
+	if (!take(&target->arguments, TARGET_ARGUMENTS) ||
+	    bpf_map_update_elem(&argument_values, &key, &one, BPF_ANY))
+		mask->overflowed = 1;
+}
+
+/* Adds the call to its target's set and keeps the facts of its first time. True: no need to come here for it again. */
+static __always_inline bool keep(struct task_struct *task, struct mark *mark, struct target *target, __u32 context,
+				 __u32 abi, __u32 phase, __u32 slot, const __u64 *arguments, __s32 result)
+{
+	struct fact_key key = { .target = mark->target, .context = context, .number = slot };
+	struct argument_call call = { .target = mark->target, .number = slot, .abi = abi };
+	struct argument_mask *mask = 0;
+	struct fact *known, fact = {};
+	bool done = !(mark->flags & FLAG_COUNTS);
+	__u32 word = slot / 64;
+
+	key.abi = abi;
+	key.phase = phase;
+	if (phase >= PHASES || abi >= ABIS)
+		return false;
+	barrier_var(word);
+	if (word < WORDS) {
+		__u64 bit = 1ull << (slot % 64);
+
+		if (!(target->calls[phase][abi][word] & bit))
+			__sync_fetch_and_or(&target->calls[phase][abi][word], bit);
+	}
+	if (target->flags & FLAG_ARGUMENTS && phase != PHASE_DENIED) {
+		mask = bpf_map_lookup_elem(&argument_masks, &call);
+		if (mask) {
+			keep_arguments(target, mark->target, abi, slot, arguments, mask);
+			done = false;
+		}
+	}
+	known = bpf_map_lookup_elem(&facts, &key);
+	if (known) {
+		if (!done || phase == PHASE_DENIED)
+			__sync_fetch_and_add(&known->count, 1);
+		return done;
+	}
+	if (word >= WORDS && !take(&target->numbers, TARGET_NUMBERS))
+		goto lost;
+	if (!take(&target->facts, TARGET_FACTS))
+		goto lost;
+	fact.time = bpf_ktime_get_boot_ns() - target->started;
+	fact.count = 1;
+	__builtin_memcpy(fact.arguments, arguments, sizeof(fact.arguments));
+	fact.tgid = task->tgid;
+	fact.tid = task->pid;
+	fact.executable = mark->executable;
+	fact.result = result;
+	bpf_get_current_comm(fact.comm, sizeof(fact.comm));
+	if (!bpf_map_update_elem(&facts, &key, &fact, BPF_NOEXIST))
+		return done;
+	__sync_fetch_and_add(&target->facts, -1);
+	if (bpf_map_lookup_elem(&facts, &key))
+		return done;	/* another CPU was first */
+lost:
+	__sync_fetch_and_add(&target->lost_facts, 1);
+	return done;
+}
+
+/* Bring what this CPU knows of its task up to date with the task's mark. */
+static __always_inline void know(struct mark *mark)
+{
+	__u32 zero = 0;
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+
+	if (!cpu)
+		return;
+	cpu->set = mark->set;
+	cpu->flags = mark->flags;
+}
+
+/* Calls in this context are the application's from here on, or of another context: ask another set. */
+static __always_inline void enter_set(struct mark *mark, __u32 context, __u32 set)
+{
+	if (!(mark->flags & FLAG_APP) || mark->flags & FLAG_COUNTS)
+		set = SLOW_SET;
+	*(volatile __u64 *)&mark->context = ((__u64)set << 32) | context;
+	know(mark);
+}
+
+static __always_inline __u32 set_of_target(struct target *target)
+{
+	if (!target->set)
+		target->set = new_set();
+	return target->set;
+}
+
+static __always_inline void enter_context(struct mark *mark, struct target *target, const void *text)
+{
+	__u32 zero = 0;
+	struct name_key *key = bpf_map_lookup_elem(&scratch, &zero);
+	__u64 name;
+	long length;
+
+	if (!key)
+		return;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->target = mark->target;
+	key->kind = NAME_CONTEXT;
+	length = bpf_probe_read_user_str(key->text, sizeof(key->text), text);
+	if (length < 0) {
+		__sync_fetch_and_add(&target->lost_markers, 1);
+		return;
+	}
+	/* The empty name leads back to where no context is. */
+	if (length <= 1) {
+		enter_set(mark, 0, set_of_target(target));
+		return;
+	}
+	name = name_of(key, target);
+	enter_set(mark, (__u32)name, name >> 32);
+}
+
+/* Which target an unmarked task belongs to that came in from outside (`podman exec`); 0 if none. */
+static __always_inline __u32 target_by_namespace(struct task_struct *task)
+{
+	struct namespace_key key = { .kind = NAMESPACE_MNT, .inum = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) };
+	__u32 *id = bpf_map_lookup_elem(&namespaces, &key);
+	__u32 mnt = key.inum, level;
+	struct pid_namespace *ns;
+	struct pid *pid;
+	int i;
+
+	if (id)
+		return *id;
+	/* The container's init may have unshared its mount namespace since. A task in its pid namespace is the
+	 * container's only if it shares the init's mount namespace: other containers may share the pid namespace.
+	 */
+	pid = BPF_CORE_READ(task, thread_pid);
+	level = BPF_CORE_READ(pid, level);
+	if (!pid || !level || level > 32)
+		return 0;
+	ns = BPF_CORE_READ((struct upid *)((void *)pid + bpf_core_field_offset(pid->numbers) +
+					   level * bpf_core_type_size(struct upid)), ns);
+	if (BPF_CORE_READ(ns, child_reaper, nsproxy, mnt_ns, ns.inum) != mnt)
+		return 0;
+	key.kind = NAMESPACE_PID;
+	for (i = 0; i < 8 && ns; i++) {
+		key.inum = BPF_CORE_READ(ns, ns.inum);
+		id = bpf_map_lookup_elem(&namespaces, &key);
+		if (id)
+			return *id;
+		ns = BPF_CORE_READ(ns, parent);
+	}
+	return 0;
+}
+
+/* Marks the current task, which came in from outside. `filters`: those it began with. */
+static __noinline struct mark *join(struct task_struct *task, bool at_exec)
+{
+	struct mark mark = { .set = SLOW_SET };
+	struct thread thread = { .inflight = INFLIGHT_SKIP };
+	struct mark *created;
+	struct target *target;
+
+	mark.target = target_by_namespace(task);
+	if (!mark.target)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &mark.target);
+	if (!target)
+		return 0;
+	mark.flags = target->flags;
+	/* A runtime that is about to load its filter has the filters it began with; after its exec we must ask
+	 * the target, whose runtime began under the same ones.
+	 */
+	mark.base_filters = at_exec ? target->base_filters : filters_of(task);
+	created = bpf_task_storage_get(&marks, task->group_leader, &mark, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!created) {
+		__sync_fetch_and_add(&target->lost_calls, 1);
+		return 0;
+	}
+	if (mark.flags & FLAG_WATCH)
+		bpf_task_storage_get(&threads, task, &thread, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	know(created);
+	return created;
+}
+
+/* A call that is not known to be recorded. */
+static __noinline int enter_slowly(__u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)context[0];
+	__u32 number = context[1], abi = abi_of(is_compat(task), number);
+	__u32 slot = slot_of(abi, number), phase = PHASE_APP, index;
+	struct mark *mark = mark_of(task);
+	__u64 arguments[6], where;
+	struct target *target;
+	struct set *set;
+	bool exec;
+
+	if (!mark)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &mark->target);
+	if (!target)
+		return 0;	/* the recording has ended, the process has not */
+	exec = is_exec(abi, slot);
+	if (exec && task != task->group_leader)
+		/* The thread will become the leader (de_thread) and must find the mark on itself. */
+		if (!bpf_task_storage_get(&marks, task, mark, BPF_LOCAL_STORAGE_GET_F_CREATE))
+			__sync_fetch_and_add(&target->lost_calls, 1);
+	if (!(mark->flags & FLAG_APP)) {
+		phase = PHASE_RUNTIME;
+		if (mark->flags & FLAG_UNCONFINED) {
+			/* Only the entrypoint's exec would meet the filter. */
+			if (!exec || !(mark->flags & FLAG_INIT))
+				return 0;
+		} else if (filters_of(task) <= mark->base_filters) {
+			return 0;
+		}
+	}
+	arguments_of(regs, abi, arguments);
+	if (is_prctl(abi, slot) && arguments[0] == SECLUDE_MARK) {
+		enter_context(mark, target, (const void *)arguments[1]);
+		return 0;
+	}
+	where = *(volatile __u64 *)&mark->context;
+	if (!keep(task, mark, target, (__u32)where, abi, phase, slot, arguments, 0))
+		return 0;
+	index = where >> 32;
+	/* exec and prctl must always come here; the runtime's calls say nothing of the application's. */
+	if (index <= SLOW_SET || exec || is_prctl(abi, slot) || abi == ABI_X32 || slot >= 512)
+		return 0;
+	set = bpf_map_lookup_elem(&sets, &index);
+	if (set) {
+		__u64 *words = abi == ABI_NATIVE ? set->native : set->compat;
+
+		__sync_fetch_and_or(&words[(slot / 64) & 7], 1ull << (slot % 64));
+	}
+	return 0;
+}
+
+/* A seccomp(2) call of an unmarked task: a runtime about to confine a process that it adds to a container? */
+static __noinline int enter_unmarked(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!is_compat(task) && !mark_of(task))
+		join(task, false);
+	return 0;
+}
+
+/* The bit of a call whose ABI the registers do not tell. */
+static __noinline __u64 known_exactly(struct set *set, __u32 number)
+{
+	__u64 *words;
+
+	if (!set)
+		return 0;
+	words = is_compat((struct task_struct *)bpf_get_current_task_btf()) ? set->compat : set->native;
+	return words[(number / 64) & 7] & (1ull << (number % 64));
+}
+
+/* No helper is called on the way of a call that is known: each costs some 20 ns where returns are guarded (SRSO). */
+SEC("tp_btf/sys_enter")
+int on_enter(__u64 *context)
+{
+	__u32 zero = 0, number = context[1];
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct set *set;
+
+	if (!cpu)
+		return 0;
+	if (cpu->set == NO_SET) {
+		if (number == NR_SECCOMP)
+			enter_unmarked();
+		return 0;
+	}
+	cpu->inflight = (__u64)number + 1;
+	if (number >= 512)
+		return enter_slowly(context);
+	set = bpf_map_lookup_elem(&sets, &cpu->set);
+	if (!set)
+		return 0;
+	if (is_surely_native((struct pt_regs *)context[0])) {
+		if (set->native[(number / 64) & 7] & (1ull << (number % 64)))
+			return 0;
+	} else if (known_exactly(set, number)) {
+		return 0;
+	}
+	return enter_slowly(context);
+}
+
+static __noinline int refused(__u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)context[0];
+	__u32 number = number_at_exit(regs), abi = abi_of(is_compat(task), number), slot = slot_of(abi, number);
+	struct mark *mark = mark_of(task);
+	__u64 arguments[6];
+	struct target *target;
+
+	/* rt_sigreturn leaves with the number -1; a task without a filter cannot have been refused anything. */
+	if (!mark || number == (__u32)-1 || task->seccomp.mode != SECCOMP_MODE_FILTER)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &mark->target);
+	if (!target)
+		return 0;
+	arguments_of(regs, abi, arguments);
+	if (is_prctl(abi, slot) && arguments[0] == SECLUDE_MARK)
+		return 0;
+	keep(task, mark, target, mark->context, abi, PHASE_DENIED, slot, arguments, (__s32)context[1]);
+	return 0;
+}
+
+/* Seccomp answers before the tracepoint: an exit whose enter was never seen is a call that was refused. */
+SEC("tp_btf/sys_exit")
+int on_exit(__u64 *context)
+{
+	__u32 zero = 0;
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	__u64 inflight;
+
+	if (!cpu || cpu->set == NO_SET || !(cpu->flags & FLAG_WATCH))
+		return 0;
+	inflight = cpu->inflight;
+	cpu->inflight = INFLIGHT_NONE;
+	if (inflight == (__u64)number_at_exit((struct pt_regs *)context[0]) + 1 || inflight == INFLIGHT_SKIP)
+		return 0;
+	return refused(context);
+}
+
+/* Nothing is created here: the run queue is locked, and an allocation may wake a task. */
+static __noinline int switch_marked(__u64 *context, struct cpu *cpu)
+{
+	struct task_struct *previous = (struct task_struct *)context[1];
+	struct task_struct *next = (struct task_struct *)context[2];
+	struct thread *thread;
+	struct mark *mark;
+
+	if (!cpu)
+		return 0;
+	if (cpu->set != NO_SET && cpu->flags & FLAG_WATCH) {
+		thread = bpf_task_storage_get(&threads, previous, 0, 0);
+		if (thread)
+			thread->inflight = cpu->inflight;
+	}
+	mark = mark_of(next);
+	if (!mark) {
+		cpu->set = NO_SET;
+		return 0;
+	}
+	cpu->set = mark->set;
+	cpu->flags = mark->flags;
+	cpu->inflight = INFLIGHT_SKIP;
+	if (mark->flags & FLAG_WATCH) {
+		thread = bpf_task_storage_get(&threads, next, 0, 0);
+		if (thread)
+			cpu->inflight = thread->inflight;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_switch")
+int on_switch(__u64 *context)
+{
+	struct task_struct *next = (struct task_struct *)context[2];
+	__u32 zero = 0;
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+
+	if (!cpu || (cpu->set == NO_SET && !has_storage(next)))
+		return 0;
+	return switch_marked(context, cpu);
+}
+
+SEC("tp_btf/sched_process_fork")
+int on_fork(__u64 *context)
+{
+	struct task_struct *child = (struct task_struct *)context[1];
+	struct mark *mark = mark_of(bpf_get_current_task_btf()), *created;
+	struct thread thread = { .inflight = INFLIGHT_SKIP };
+	struct target *target;
+
+	if (!mark)
+		return 0;
+	/* Its first exit is that of a clone which it never entered. */
+	if (mark->flags & FLAG_WATCH)
+		bpf_task_storage_get(&threads, child, &thread, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (child->tgid != child->pid)
+		return 0;	/* a thread shares its leader's mark */
+	created = bpf_task_storage_get(&marks, child, mark, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (created) {
+		created->flags &= ~FLAG_INIT;
+		return 0;
+	}
+	target = bpf_map_lookup_elem(&targets, &mark->target);
+	if (target)
+		__sync_fetch_and_add(&target->lost_calls, 1);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int on_exec(__u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct linux_binprm *binprm = (struct linux_binprm *)context[2];
+	struct mark *mark = mark_of(task);
+	__u32 zero = 0;
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct name_key *key;
+	struct target *target;
+	bool joined = !mark;
+
+	if (joined)
+		mark = join(task, true);
+	if (!mark || !cpu)
+		return 0;
+	cpu->inflight = INFLIGHT_SKIP;
+	target = bpf_map_lookup_elem(&targets, &mark->target);
+	if (!target)
+		return 0;
+	if (!(mark->flags & FLAG_APP)) {
+		/* Unconfined, only the init's exec starts the application: hooks of the container exec before it. */
+		if (mark->flags & FLAG_UNCONFINED ? joined || mark->flags & FLAG_INIT :
+						    filters_of(task) > mark->base_filters) {
+			mark->flags |= FLAG_APP;
+			enter_set(mark, 0, set_of_target(target));
+		}
+	}
+	key = bpf_map_lookup_elem(&scratch, &zero);
+	if (!key)
+		return 0;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->target = mark->target;
+	key->kind = NAME_EXECUTABLE;
+	bpf_probe_read_kernel_str(key->text, sizeof(key->text), BPF_CORE_READ(binprm, filename));
+	mark->executable = name_of(key, target);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,56 @@
+"""The group of all commands; each is a file here and is imported when it is called."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from .. import __version__
+
+COMMANDS = {
+    "record": "Record the system calls of a container or a process and write its profile.",
+    "generate": "Write a profile from recordings.",
+    "show": "Show a profile or a recording.",
+    "run": "Run a container or a process under a profile.",
+    "hook": "Install, inspect and clean up the OCI hook.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands' names and summaries without importing them."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = import_module(f".{name}", __package__)
+        command: click.Command = module.command
+        command.help = command.help or COMMANDS[name]
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            error.message += f" Did you mean {near[0]!r}?" if near else ""
+            raise
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="seclude", message="%(prog)s %(version)s")
+def group() -> None:
+    """Record the system calls a container makes and write the tightest seccomp profile that still lets it run.
+
+    Exit status: 0 clean, 1 error, 2 findings; `record` and `run` end with the status of the command they ran.
+    """

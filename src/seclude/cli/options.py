@@ -1,0 +1,101 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from .. import bpffs
+from ..baseline import automatic, calls_of
+from ..errors import ProfileError
+from ..formats import oci
+from ..inputs import read_text
+from ..model.profile import Profile
+from ..model.recording import Recording
+from ..registrations import STATE
+from ..synthesize import Synthesis, synthesize
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def synthesis_options(function: F) -> F:
+    """How a profile is made from recordings: --from, --baseline, --errno, --insist."""
+    for option in reversed(
+        (
+            click.option("--from", "base", metavar="BASE", default="", help="Extend this profile: all of it stays."),
+            click.option(
+                "--baseline",
+                default="auto",
+                metavar="auto|none|RUNTIME,...",
+                help="Add what these OCI runtimes need (runc, crun). auto: the runtime in use, where the container "
+                "ran unconfined and so did not show it.",
+            ),
+            click.option(
+                "--errno",
+                "errno_name",
+                default="",
+                metavar="NAME",
+                help="What a refused call returns: EPERM, or ENOSYS for programs that then fall back.",
+            ),
+            click.option("--insist", is_flag=True, help="Make a profile even if calls were lost."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def place_options(function: F) -> F:
+    """Where the recorder is pinned and registrations are kept; only tests and unusual systems differ."""
+    for option in reversed(
+        (
+            click.option(
+                "--bpffs", "bpffs_path", default=bpffs.DEFAULT, envvar="SECLUDE_BPFFS", show_default=True,
+                metavar="DIR", help="The BPF file system.",
+            ),
+            click.option(
+                "--state-dir", default=STATE, envvar="SECLUDE_STATE_DIR", show_default=True, metavar="DIR",
+                help="Where running recordings are registered.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def output_options(function: F) -> F:
+    """--quiet and --json."""
+    for option in reversed(
+        (
+            click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors."),
+            click.option("--json", "as_json", is_flag=True, help="Say the result as JSON."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def read_profile(path: str) -> Profile:
+    """The profile in a file; raises ProfileError with line and column."""
+    return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), path)
+
+
+def synthesized(
+    recordings: Sequence[Recording], *, base: str, baseline: str, errno_name: str, insist: bool
+) -> Synthesis:
+    """The profile that the synthesis options ask for; raises SecludeError."""
+    names: set[str] = set()
+    if baseline == "auto":
+        for recording in recordings:
+            names.update(automatic(recording))
+    elif baseline != "none":
+        nnp = all(recording.no_new_privileges for recording in recordings)
+        names.update(calls_of([name.strip() for name in baseline.split(",")], no_new_privileges=nnp))
+    return synthesize(
+        recordings,
+        base=read_profile(base) if base else None,
+        baseline=names,
+        default_errno=errno_name,
+        insist=insist,
+    )

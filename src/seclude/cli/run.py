@@ -1,0 +1,20 @@
+"""`seclude run`: a command and a profile in; the command runs under it and its exit status comes out."""
+
+from __future__ import annotations
+
+import click
+
+from ..engines import engine_for
+from ..session import run_podman, run_process
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--profile", "-p", required=True, metavar="PROFILE", help="The profile to enforce.")
+@click.argument("command_line", metavar="-- CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(profile: str, command_line: tuple[str, ...]) -> int:
+    """Run CMD under PROFILE; everything that it does not allow fails as it says.
+
+    Where CMD is `podman run ...` it gets --security-opt seccomp=PROFILE; any other command gets the filter itself.
+    """
+    run = run_podman if engine_for(command_line).name == "podman" else run_process
+    return run(command_line, profile)

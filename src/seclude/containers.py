@@ -1,0 +1,203 @@
+"""One container's recording, from createRuntime to poststop: outputs checked, target begun, outputs written."""
+
+from __future__ import annotations
+
+import os
+
+from . import __version__, bundle, store
+from .baseline import automatic
+from .errors import OutputError, ProfileError, SecludeError, TraceError
+from .formats import oci
+from .inputs import read_text
+from .model.frozen import frozen
+from .model.recording import Recording
+from .outputs import Output, allowed_directories
+from .ports import Target
+from .registrations import Registration, Registrations, Request, start_of
+from .synthesize import conditional_arguments, synthesize
+from .trace.ebpf import EbpfTracer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model.profile import Profile
+
+UNSAVED = "unsaved"
+
+
+@frozen
+class Places:
+    """Where the recorder is pinned, where registrations are kept, and the policy file."""
+
+    bpffs: str
+    state: str
+    policy: str
+
+
+def _read_profile(path: str) -> Profile:
+    try:
+        return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), path)
+    except ProfileError as error:
+        # Whoever chose the path may not be allowed to read the file: its lines are not shown.
+        raise ProfileError(error.message.split("\n")[0], hint=error.hint) from None
+
+
+def _outputs(profile: str, recording: str) -> dict[str, Output]:
+    wanted = {}
+    if profile:
+        wanted["profile"] = Output(profile, "seccomp profile", oci.looks_like_profile)
+    if recording:
+        wanted["recording"] = Output(recording, "recording", store.looks_like_recording)
+    return wanted
+
+
+def begin(container: str, pid: int, bundle_path: str, request: Request, places: Places) -> None:
+    """Check all that can be checked, then record process `pid` as the container; raises SecludeError, nothing left."""
+    if os.geteuid() != 0:
+        raise TraceError("recording containers needs root", hint="run the engine as root")
+    arguments = conditional_arguments(_read_profile(request.base)) if request.base else {}
+    directories = allowed_directories(places.policy)
+    for output in _outputs(request.profile, request.recording).values():
+        output.check(directories)
+    known = bundle.read_container(bundle_path, container, os.getppid())
+    target = Target(
+        pid=pid,
+        unconfined=not known.confined,
+        base_filters=_filters_of(pid),
+        mnt_namespace=_own_namespace(pid, "mnt"),
+        pid_namespace=_own_namespace(pid, "pid"),
+        counts=request.counts,
+        denials=request.denials,
+        arguments=arguments,
+    )
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    with Registrations(places.state) as registrations:
+        if container in registrations.containers():
+            return  # two hooks files of ours were read: the first start of the hook was enough
+        number = tracer.begin(target)
+        try:
+            registrations.add(Registration(number=number, started=start_of(pid), pid=pid, request=request, known=known))
+        except SecludeError:
+            _end(tracer, number, registrations)
+            raise
+
+
+def _end(tracer: EbpfTracer, number: int, registrations: Registrations) -> None:
+    """The last one out takes the recorder along: an idle machine pays nothing."""
+    tracer.end(number)
+    if not registrations.containers():
+        tracer.unpin()
+
+
+def _own_namespace(pid: int, kind: str) -> int:
+    """The inode number of a process's namespace, 0 where it is the one that we run in (`--pid=host`)."""
+    try:
+        theirs = os.stat(f"/proc/{pid}/ns/{kind}").st_ino
+    except OSError as error:
+        raise TraceError(f"process {pid} has no {kind} namespace: {error.strerror}") from error
+    return 0 if theirs == os.stat(f"/proc/self/ns/{kind}").st_ino else theirs
+
+
+def _filters_of(pid: int) -> int:
+    """How many seccomp filters a process runs under; 1 where the kernel only says that there are some."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            fields = dict(line.split(":", 1) for line in file if ":" in line)
+    except OSError as error:
+        raise TraceError(f"process {pid} has ended: {error.strerror}") from error
+    if "Seccomp_filters" in fields:
+        return int(fields["Seccomp_filters"])
+    return 1 if int(fields.get("Seccomp", "0")) == 2 else 0
+
+
+def finish(container: str, places: Places) -> tuple[str, ...]:
+    """Write what was asked of a container's recording and end it; the notes for the user.
+
+    Nothing happens where nothing is registered: runtimes also call poststop for a container whose start we refused.
+    Raises SecludeError; what could not be written where it was wanted is kept in the state directory.
+    """
+    registrations = Registrations(places.state)
+    registration = registrations.get(container)
+    if registration is None:
+        return ()
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    try:
+        recording = recording_of(registration, tracer)
+        try:
+            return write(registration.request, recording)
+        except SecludeError as error:
+            raise _kept_aside(recording, container, places, error) from error
+    finally:
+        with registrations:
+            registrations.remove(container)
+            _end(tracer, registration.number, registrations)
+
+
+def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
+    """The recording of a registered container as it stands."""
+    observed = tracer.observe(registration.number)
+    known = registration.known
+    facts = {name: getattr(known, name) for name in known.__fields__ if name != "runtime_path"}  # type: ignore[attr-defined]
+    kernel = os.uname()
+    return Recording(
+        **facts,
+        seclude=__version__,
+        tracer=tracer.name,
+        kernel=kernel.release,
+        machine=kernel.machine,
+        runtime_version=bundle.runtime_version(known.runtime_path),
+        counted=registration.request.counts,
+        duration=observed.duration,
+        calls=observed.calls,
+        arguments=observed.arguments,
+        losses=observed.losses,
+    )
+
+
+def write(request: Request, recording: Recording) -> tuple[str, ...]:
+    """Write the recording and the profile made from it, as far as they are wanted; the notes for the user.
+
+    A container that ran unconfined did not show what its runtime needs under a filter: that comes from the baseline.
+    """
+    outputs = _outputs(request.profile, request.recording)
+    if request.recording:
+        outputs["recording"].write(store.dumps(recording))
+    if not request.profile:
+        return ()
+    base = _read_profile(request.base) if request.base else None
+    synthesis = synthesize([recording], base=base, baseline=automatic(recording))
+    outputs["profile"].write(oci.dumps(synthesis.profile))
+    return tuple(synthesis.notes)
+
+
+def _kept_aside(recording: Recording, container: str, places: Places, error: SecludeError) -> SecludeError:
+    directory = os.path.join(places.state, UNSAVED)
+    aside = os.path.join(directory, f"{container}.json")
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        Output(aside, "recording", store.looks_like_recording).write(store.dumps(recording))
+    except (OSError, OutputError):
+        return error
+    return SecludeError(error.message, hint=f"the recording is kept: `seclude generate {aside} -o PROFILE`")
+
+
+def collect(places: Places, *, everything: bool = False) -> tuple[str, ...]:
+    """Remove the registrations of ended containers (or all of them), and the recorder if none is left; their ids."""
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    removed = []
+    with Registrations(places.state) as registrations:
+        for container in registrations.containers():
+            try:
+                registration = registrations.get(container)
+            except SecludeError:
+                if not everything:
+                    raise
+                registration = None
+            if registration is not None and registration.alive() and not everything:
+                continue
+            registrations.remove(container)
+            removed.append(container)
+            if registration is not None and tracer.pinned() and not everything:
+                tracer.end(registration.number)
+        if not registrations.containers():
+            tracer.unpin()
+    return tuple(removed)

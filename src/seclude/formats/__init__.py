@@ -1,0 +1,1 @@
+"""Profiles as other programs read or enforce them: one module a format."""

@@ -1,0 +1,154 @@
+"""The OCI hook: a container's state on standard input; at createRuntime a recording begins, at poststop it is written.
+
+Started twice for every annotated container, so nothing heavy is imported. A drop-in for oci-seccomp-bpf-hook.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from . import bpffs, containers
+from .errors import EXIT_CLEAN, EXIT_ERROR, SecludeError
+from .formats import jsontext
+from .outputs import POLICY
+from .registrations import STATE, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ANNOTATION = "io.containers.trace-syscall"
+RECORDING_ANNOTATION = "io.seclude.recording"
+COUNTS_ANNOTATION = "io.seclude.counts"
+BASE_ANNOTATION = "io.seclude.base"
+DENIALS_ANNOTATION = "io.seclude.denials"
+LARGEST_STATE = 16 * 1024 * 1024
+
+
+def main() -> int:
+    """Entry point of the hooks file: 0, or 1 with the reason on standard error (which fails a container's start)."""
+    try:
+        places = places_of(sys.argv[1:])
+        state = state_of(sys.stdin.buffer.read(LARGEST_STATE + 1))
+        for note in run(state, places):
+            print(f"seclude: {note}", file=sys.stderr)
+    except SecludeError as error:
+        print(f"seclude: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    return EXIT_CLEAN
+
+
+def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ...]:
+    """Begin or finish the recording of the container in `state` (OCI runtime-spec, "State"); notes for the user."""
+    annotations = state.get("annotations")
+    request = request_of(annotations if isinstance(annotations, dict) else {})
+    if request is None:
+        return ()
+    container = str(state["id"])
+    if state.get("status") == "stopped":
+        return containers.finish(container, places)
+    # At createRuntime runc says "creating", crun "created".
+    pid = state.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        raise SecludeError(f"the container's state has no process: pid {pid!r}")
+    containers.begin(container, pid, str(state.get("bundle", "")), request, places)
+    return ()
+
+
+def places_of(arguments: Sequence[str]) -> containers.Places:
+    """The places in the hook's command line, as `seclude hook install` wrote it."""
+    values = {"--bpffs": bpffs.DEFAULT, "--state-dir": STATE, "--policy": POLICY}
+    rest = list(arguments)
+    while rest:
+        name = rest.pop(0)
+        if name not in values or not rest:
+            raise SecludeError(
+                f"unknown or incomplete argument {name!r}", hint="the hooks file is written by `seclude hook install`"
+            )
+        values[name] = rest.pop(0)
+    return containers.Places(bpffs=values["--bpffs"], state=values["--state-dir"], policy=values["--policy"])
+
+
+def state_of(raw: bytes) -> dict[str, object]:
+    """The container state that a runtime wrote to our standard input; raises SecludeError."""
+    hint = "this command is started by a container runtime"
+    if len(raw) > LARGEST_STATE:
+        raise SecludeError(f"the container's state is larger than {LARGEST_STATE} bytes")
+    try:
+        state = jsontext.decode(raw.decode("utf-8"), "the container's state")
+    except UnicodeDecodeError as error:
+        raise SecludeError("the container's state is not UTF-8 text", hint=hint) from error
+    if not isinstance(state, dict) or not isinstance(state.get("id"), str):
+        raise SecludeError("standard input holds no OCI container state", hint=hint)
+    return state
+
+
+def request_of(annotations: Mapping[str, object]) -> Request | None:
+    """The request in a container's annotations, None where there is none; raises SecludeError.
+
+    Syntax of the peer hook: "of:/absolute/output" and, before or after it, "if:/absolute/input".
+    """
+    trace = _annotation(annotations, ANNOTATION)
+    recording = _annotation(annotations, RECORDING_ANNOTATION)
+    if not trace and not recording and ANNOTATION not in annotations and RECORDING_ANNOTATION not in annotations:
+        return None
+    paths = _paths(trace) if ANNOTATION in annotations else {}
+    if RECORDING_ANNOTATION in annotations and not recording.startswith("/"):
+        raise SecludeError(
+            f"annotation {RECORDING_ANNOTATION}: {_short(recording)} is no absolute path", hint="give an absolute path"
+        )
+    return Request(
+        profile=paths.get("of", ""),
+        base=paths.get("if", "") or _annotation(annotations, BASE_ANNOTATION),
+        recording=recording,
+        counts=_switch(annotations, COUNTS_ANNOTATION),
+        denials=_switch(annotations, DENIALS_ANNOTATION),
+    )
+
+
+def _annotation(annotations: Mapping[str, object], name: str) -> str:
+    value = annotations.get(name, "")
+    if not isinstance(value, str):
+        raise SecludeError(f"annotation {name}: {_short(str(value))} is no string")
+    return value
+
+
+def _switch(annotations: Mapping[str, object], name: str) -> bool:
+    value = _annotation(annotations, name)
+    if value not in ("", "true", "false"):
+        raise SecludeError(f"annotation {name}: {_short(value)}", hint="give true or false")
+    return value == "true"
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 200 else value[:200] + "...")
+
+
+def _paths(value: str) -> dict[str, str]:
+    paths: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in value.split(";"))):
+        prefix, colon, path = part.partition(":")
+        if not colon or prefix not in ("of", "if"):
+            raise SecludeError(
+                f"annotation {ANNOTATION}: {_short(part)} begins with neither of: nor if:",
+                hint="write of:/absolute/output, and if:/absolute/input to extend a profile",
+            )
+        if prefix in paths:
+            raise SecludeError(
+                f"annotation {ANNOTATION}: {prefix}: is given twice, {_short(paths[prefix])} and {_short(path)}",
+                hint=f"give one {prefix}:",
+            )
+        if not path.startswith("/"):
+            raise SecludeError(
+                f"annotation {ANNOTATION}: {prefix}:{_short(path)} is no absolute path", hint="give an absolute path"
+            )
+        paths[prefix] = path
+    if "of" not in paths:
+        raise SecludeError(
+            f"annotation {ANNOTATION}: {_short(value)} names no output", hint="add of:/absolute/output"
+        )
+    return paths
+
+
+if __name__ == "__main__":
+    sys.exit(main())

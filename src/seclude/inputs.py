@@ -1,0 +1,33 @@
+"""Files that we are told to read: a path in, its text out, or an error that says which limit was met."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .errors import SecludeError
+
+
+def read_text(path: str, *, limit: int, error: type[SecludeError]) -> str:
+    """The UTF-8 text of a regular file of at most `limit` bytes; raises `error`.
+
+    Opened without blocking, so that a FIFO or a device under the name cannot hold us.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as failure:
+        hint = "check the path" if isinstance(failure, FileNotFoundError) else ""
+        raise error(f"{path} cannot be read: {os.strerror(failure.errno or 0)}", hint=hint) from failure
+    except ValueError as failure:
+        raise error(f"{path!r} is no path: {failure}") from failure
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path} is no regular file")
+        raw = file.read(limit + 1)
+    if len(raw) > limit:
+        raise error(f"{path} is larger than {limit} bytes")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as failure:
+        raise error(f"{path} is not UTF-8 text: byte {failure.start}") from failure

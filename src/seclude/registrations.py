@@ -1,0 +1,158 @@
+"""Which containers are being recorded on this machine: one small file each, and the lock around the shared recorder.
+
+A registration is what the hook's second start (poststop) needs to know of its first (createRuntime).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from .bundle import Container
+from .errors import TraceError
+from .formats import jsontext
+from .model.frozen import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STATE = "/run/seclude"
+VERSION = 1
+LONGEST_ID = 128
+
+
+@frozen
+class Request:
+    """What is wanted of a container's recording: absolute paths, empty where not wanted."""
+
+    profile: str = ""
+    base: str = ""
+    recording: str = ""
+    counts: bool = False
+    denials: bool = False
+
+
+@frozen
+class Registration:
+    """One container under recording.
+
+    `number` is the recorder's; `started` the init process's start in clock ticks since boot (proc(5), stat field
+    22), which tells a reused pid apart.
+    """
+
+    number: int
+    pid: int
+    started: int
+    request: Request
+    known: Container
+
+    def alive(self) -> bool:
+        """Whether the container's first process is still there."""
+        return start_of(self.pid) == self.started
+
+
+def start_of(pid: int) -> int:
+    """The start of a process in clock ticks since boot, 0 if there is none such."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The command name may hold spaces and brackets; the fields go on after its last bracket.
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+class Registrations:
+    """The registrations in one directory, private to root. Use as a context manager to hold the machine's lock."""
+
+    def __init__(self, directory: str = STATE) -> None:
+        self.directory = directory
+        self._lock = -1
+
+    def __enter__(self) -> Registrations:
+        self._prepare()
+        self._lock = os.open(
+            os.path.join(self.directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._lock)
+        self._lock = -1
+
+    def _prepare(self) -> None:
+        try:
+            os.mkdir(self.directory, 0o700)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise TraceError(
+                f"{self.directory} cannot be made: {os.strerror(error.errno or 0)}", hint="run as root"
+            ) from error
+        status = os.lstat(self.directory)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022 or os.path.islink(self.directory):
+            raise TraceError(
+                f"{self.directory} must be a directory of ours that nobody else can write to",
+                hint=f"remove it, or chown root {self.directory}; chmod 700 {self.directory}",
+            )
+
+    def _path(self, container: str) -> str:
+        if not 0 < len(container) <= LONGEST_ID or not all(
+            character.isascii() and (character.isalnum() or character in "_.-") for character in container
+        ):
+            raise TraceError(f"{container[:LONGEST_ID]!r} is no container id")
+        return os.path.join(self.directory, f"{container}.json")
+
+    def add(self, registration: Registration) -> None:
+        path = self._path(registration.known.container)
+        beside = f"{path}.new"
+        try:
+            with open(beside, "w", encoding="utf-8") as file:
+                file.write(jsontext.encode({"version": VERSION, **_plain(registration)}))
+            os.rename(beside, path)
+        except OSError as error:
+            raise TraceError(f"{path} cannot be written: {os.strerror(error.errno or 0)}") from error
+
+    def get(self, container: str) -> Registration | None:
+        """The registration of a container, None if there is none; raises TraceError if it cannot be understood."""
+        path = self._path(container)
+        try:
+            with open(path, encoding="utf-8") as file:
+                values = jsontext.decode(file.read(), path)
+        except FileNotFoundError:
+            return None
+        if not isinstance(values, dict) or values.pop("version", None) != VERSION:
+            raise TraceError(f"{path} was written by another version", hint="remove it with `seclude hook gc --all`")
+        known = values.pop("known")
+        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        return Registration(known=Container(**known), request=Request(**values.pop("request")), **values)
+
+    def remove(self, container: str) -> None:
+        try:
+            os.unlink(self._path(container))
+        except FileNotFoundError:
+            pass
+
+    def containers(self) -> tuple[str, ...]:
+        """The ids of all registered containers, sorted."""
+        try:
+            names = os.listdir(self.directory)
+        except FileNotFoundError:
+            return ()
+        return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
+
+    def __iter__(self) -> Iterator[Registration]:
+        for container in self.containers():
+            registration = self.get(container)
+            if registration is not None:
+                yield registration
+
+
+def _plain(item: object) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name in type(item).__fields__:  # type: ignore[attr-defined]
+        value = getattr(item, name)
+        nested = hasattr(type(value), "__fields__")
+        values[name] = _plain(value) if nested else list(value) if isinstance(value, tuple) else value
+    return values

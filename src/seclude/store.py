@@ -1,0 +1,166 @@
+"""Recordings as files: a Recording to versioned JSON and back, strictly."""
+
+from __future__ import annotations
+
+from .errors import RecordingError
+from .formats import jsontext
+from .inputs import read_text
+from .model.recording import (
+    FORMAT,
+    VERSION,
+    ArgumentValues,
+    Call,
+    Dropped,
+    FirstSeen,
+    Losses,
+    Recording,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LARGEST = 256 * 1024 * 1024
+"""Bytes of a recording that we read; the recorder's limits keep one well below."""
+
+
+def dumps(recording: Recording) -> str:
+    """The recording as one line of JSON with a newline; every control character in it is escaped."""
+    return jsontext.encode({"format": FORMAT, "version": VERSION, **_value(recording)}) + "\n"
+
+
+def loads(text: str, source: str) -> Recording:
+    """The recording in `text`; raises RecordingError naming `source` and the member that is wrong."""
+    value = jsontext.decode(text, source, error=RecordingError)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise RecordingError(f"{source} is no recording", hint=f'a recording has "format": "{FORMAT}"')
+    if value.get("version") != VERSION:
+        raise RecordingError(
+            f"{source} has version {value.get('version')!r}; this seclude reads version {VERSION}",
+            hint="record again, or use the seclude that wrote it",
+        )
+    body = {name: member for name, member in value.items() if name not in ("format", "version")}
+    return _read(Recording, body, source, "")  # type: ignore[no-any-return]
+
+
+def looks_like_recording(text: str) -> bool:
+    """Whether the text is a recording, judged by how it begins: what we may replace."""
+    return text.startswith(f'{{"format":"{FORMAT}"')
+
+
+def read(path: str) -> Recording:
+    """The recording in a file; raises RecordingError."""
+    return loads(read_text(path, limit=LARGEST, error=RecordingError), path)
+
+
+def _value(item: object) -> object:
+    """A frozen object as plain JSON values: fields at their default are left out."""
+    if isinstance(item, tuple):
+        return [_value(member) for member in item]
+    fields = getattr(type(item), "__fields__", None)
+    if fields is None:
+        return item
+    defaults = type(item).__defaults__  # type: ignore[attr-defined]
+    return {
+        name: _value(getattr(item, name))
+        for name in fields
+        if name not in defaults or getattr(item, name) != defaults[name]
+    }
+
+
+def _read(cls: Any, value: object, source: str, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise RecordingError(f"{source}: {path or 'the file'} must be an object")
+    readers = _READERS[cls.__name__]
+    for name in value:
+        if name not in readers:
+            raise RecordingError(f"{source}: unknown field {path}{name[:80]!r}")
+    for name in cls.__fields__:
+        if name not in value and name not in cls.__defaults__:
+            raise RecordingError(f"{source}: {path}{name} is missing")
+    return cls(**{name: readers[name](member, source, f"{path}{name}") for name, member in value.items()})
+
+
+def _plain(kind: type | tuple[type, ...], label: str) -> Callable[[object, str, str], Any]:
+    def reader(value: object, source: str, path: str) -> Any:
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise RecordingError(f"{source}: {path} must be {label}")
+        return value
+
+    return reader
+
+
+def _list(member: Callable[[object, str, str], Any]) -> Callable[[object, str, str], Any]:
+    def reader(value: object, source: str, path: str) -> Any:
+        if not isinstance(value, list):
+            raise RecordingError(f"{source}: {path} must be a list")
+        return tuple(member(item, source, f"{path}[{index}]") for index, item in enumerate(value))
+
+    return reader
+
+
+def _object(cls: type) -> Callable[[object, str, str], Any]:
+    return lambda value, source, path: _read(cls, value, source, f"{path}.")
+
+
+def _first(value: object, source: str, path: str) -> Any:
+    dropped = isinstance(value, dict) and "tid" not in value
+    return _read(Dropped if dropped else FirstSeen, value, source, f"{path}.")
+
+
+_text = _plain(str, "a string")
+_whole = _plain(int, "a whole number")
+_number = _plain((int, float), "a number")
+_truth = _plain(bool, "true or false")
+
+_READERS: dict[str, dict[str, Callable[[object, str, str], Any]]] = {
+    "Recording": {
+        "created": _text,
+        "duration": _number,
+        "seclude": _text,
+        "tracer": _text,
+        "kernel": _text,
+        "machine": _text,
+        "engine": _text,
+        "calls": _list(_object(Call)),
+        "runtime": _text,
+        "runtime_version": _text,
+        "image": _text,
+        "container": _text,
+        "command": _list(_text),
+        "confined": _truth,
+        "no_new_privileges": _truth,
+        "counted": _truth,
+        "capabilities": _list(_text),
+        "arguments": _list(_object(ArgumentValues)),
+        "losses": _object(Losses),
+    },
+    "Call": {
+        "abi": _text,
+        "phase": _text,
+        "context": _text,
+        "number": _whole,
+        "name": _text,
+        "first": _first,
+        "count": _whole,
+    },
+    "FirstSeen": {
+        "time": _number,
+        "pid": _whole,
+        "tid": _whole,
+        "comm": _text,
+        "executable": _text,
+        "arguments": _list(_whole),
+        "result": _whole,
+    },
+    "Dropped": {"reason": _text},
+    "ArgumentValues": {
+        "abi": _text,
+        "name": _text,
+        "indices": _list(_whole),
+        "values": _list(_list(_whole)),
+        "complete": _truth,
+    },
+    "Losses": {"calls": _whole, "facts": _whole, "contexts": _whole, "executables": _whole, "markers": _whole},
+}

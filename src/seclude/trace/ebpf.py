@@ -1,0 +1,257 @@
+"""The eBPF tracer: targets in, observations out; programs and maps pinned under bpffs, or private to the process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from ..bpffs import is_bpffs
+from ..errors import TraceError
+from ..model.recording import Observation
+from . import layout
+from .libbpf import BPF_NOEXIST, BpfObject, LibBpf
+from .observation import Tables, observation_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..ports import Target
+
+OBJECT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "recorder.bpf.o")
+BTF = "/sys/kernel/btf/vmlinux"
+
+
+class EbpfTracer:
+    """Loads the recorder on first use, or takes up the one that is pinned in `bpffs`/seclude.
+
+    With `bpffs` empty nothing is pinned and the recording ends with this process. The pinned recorder is shared by
+    every recording on the machine: whoever begins or ends one holds the lock of `registrations`.
+    """
+
+    name = "ebpf"
+
+    def __init__(self, *, bpffs: str = "", object_path: str = OBJECT, library: LibBpf | None = None) -> None:
+        self._bpffs = bpffs
+        self._pins = os.path.join(bpffs, "seclude") if bpffs else ""
+        self._object_path = object_path
+        self._library = library
+        self._object: BpfObject | None = None
+        self._links: list[int] = []
+        self._maps: dict[str, int] = {}
+        self._watching = False
+
+    # Availability
+
+    def unusable(self) -> str:
+        """Why the recorder cannot be loaded here, or the empty string."""
+        if not os.path.exists(BTF):
+            return f"this kernel has no type information ({BTF}); it must be built with CONFIG_DEBUG_INFO_BTF"
+        if not os.path.exists(self._object_path):
+            return f"{self._object_path} is missing; reinstall seclude"
+        if self._bpffs and not is_bpffs(self._bpffs):
+            return f"no BPF file system is mounted at {self._bpffs}; run `mount -t bpf bpf {self._bpffs}`"
+        return ""
+
+    def pinned(self) -> bool:
+        """Whether a recorder is pinned, of whatever version."""
+        return bool(self._pins) and os.path.isdir(self._pins)
+
+    # Recording
+
+    def begin(self, target: Target) -> int:
+        """Register `target` and mark its process; raises TraceError, with nothing registered."""
+        self._open()
+        number = self._new_number()
+        flags = (
+            (layout.FLAG_UNCONFINED if target.unconfined else 0)
+            | (layout.FLAG_COUNTS if target.counts else 0)
+            | (layout.FLAG_WATCH if target.denials else 0)
+            | (layout.FLAG_ARGUMENTS if target.arguments else 0)
+        )
+        sets = (0,) * layout.SET_WORDS
+        started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        record = (*sets, started, 0, 0, 0, 0, 0, flags, target.base_filters, *(0,) * 8)
+        mark = (number, flags | layout.FLAG_INIT, 0, layout.SLOW_SET, 0, target.base_filters)
+        try:
+            self._put("targets", layout.ID.pack(number), layout.TARGET.pack(*record))
+            Tables(self._library_(), self._map).ask_arguments(number, target.arguments)
+            self._add_namespaces(number, target)
+            if target.denials:
+                self._watch()
+            process = os.pidfd_open(target.pid)
+            try:
+                key = process.to_bytes(4, "little")
+                if target.denials:
+                    self._put("threads", key, layout.THREAD.pack(layout.INFLIGHT_SKIP))
+                self._put("marks", key, layout.MARK_VALUE.pack(*mark))
+            finally:
+                os.close(process)
+        except OSError as error:
+            self._forget(number)
+            if error.errno == errno.E2BIG:
+                reason = "too many recordings at once"
+            elif error.errno == errno.ESRCH:
+                reason = f"process {target.pid} has ended"
+            else:
+                reason = str(error)
+            raise TraceError(f"the recording cannot begin: {reason}", hint="see `seclude hook status`") from error
+        return number
+
+    def observe(self, number: int) -> Observation:
+        """What has been seen so far of a target; raises TraceError if there is none of that number."""
+        self._open()
+        try:
+            observed = observation_of(self._library_(), self._map, number)
+        except OSError as error:
+            raise TraceError(f"the recorder's tables cannot be read: {error}") from error
+        if observed is None:
+            raise TraceError(
+                f"the recorder knows no target {number}",
+                hint="it was removed, or the machine has restarted since",
+            )
+        return observed
+
+    def end(self, number: int) -> None:
+        """Forget a target. Its processes, if any are left, are no longer recorded."""
+        self._open()
+        self._forget(number)
+
+    def close(self) -> None:
+        """Give back this process's descriptors; a private recorder ends with them."""
+        for descriptor in (*self._links, *(self._maps.values() if self._pins else ())):
+            os.close(descriptor)
+        self._links, self._maps = [], {}
+        if self._object is not None:
+            self._object.close()
+            self._object = None
+
+    def unpin(self) -> None:
+        """Take the pinned recorder away: links first, so that nothing runs over maps that are going."""
+        if not self._pins or not os.path.isdir(self._pins):
+            return
+        for name in sorted(os.listdir(self._pins), key=lambda name: not name.startswith("link_")):
+            os.unlink(os.path.join(self._pins, name))
+        os.rmdir(self._pins)
+
+    # Loading
+
+    def _library_(self) -> LibBpf:
+        if self._library is None:
+            self._library = LibBpf()
+        return self._library
+
+    def _open(self) -> None:
+        if self._maps or self._object is not None:
+            return
+        reason = self.unusable()
+        if reason:
+            raise TraceError(reason)
+        if self._pins and os.path.exists(os.path.join(self._pins, "meta")):
+            self._check_version()
+            return
+        self.unpin()  # half a recorder, from a load that was interrupted
+        self._load()
+
+    def _check_version(self) -> None:
+        try:
+            sizes = self._library_().map_sizes(self._map("meta"))
+            value = self._library_().lookup(self._map("meta"), bytes(4), sizes[1])
+        except OSError as error:
+            raise TraceError(f"the recorder pinned in {self._pins} cannot be opened: {error}") from error
+        version = int.from_bytes((value or b"")[:4], "little")
+        if version != layout.RECORDER_VERSION or sizes != layout.MAPS["meta"]:
+            raise TraceError(
+                f"another version of the recorder is pinned in {self._pins}: "
+                f"version {version}, this seclude has {layout.RECORDER_VERSION}",
+                hint="let its recordings end, or remove it with `seclude hook gc --all`",
+            )
+
+    def _load(self) -> None:
+        library = self._library_()
+        try:
+            loaded = self._object = library.open_object(self._object_path)
+            library.update(loaded.map("meta"), bytes(4), layout.META.pack(layout.RECORDER_VERSION, 1))
+            if self._pins:
+                self._pin(loaded)
+            else:
+                self._links = [library.attach(loaded.program(name)) for name in layout.PROGRAMS]
+        except OSError as error:
+            self.close()
+            self.unpin()
+            if error.errno in (errno.EPERM, errno.EACCES):
+                raise TraceError(
+                    "the kernel refused the recorder (permission denied)",
+                    hint="run as root, outside user namespaces",
+                ) from error
+            raise TraceError(f"the recorder cannot be loaded: {error}", hint="see `seclude doctor`") from error
+
+    def _pin(self, loaded: BpfObject) -> None:
+        library = self._library_()
+        os.mkdir(self._pins, 0o700)
+        for name in layout.MAPS:
+            if name != "meta":
+                library.pin(loaded.map(name), os.path.join(self._pins, name))
+        library.pin(loaded.program(layout.WATCH_PROGRAM), os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM))
+        for name in layout.PROGRAMS:
+            link = library.attach(loaded.program(name))
+            self._links.append(link)
+            library.pin(link, os.path.join(self._pins, "link_" + name))
+        # Last: a directory without it is half a recorder.
+        library.pin(loaded.map("meta"), os.path.join(self._pins, "meta"))
+
+    def _watch(self) -> None:
+        """Attach the program that sees refused calls, unless it is attached already."""
+        if self._watching:
+            return
+        library = self._library_()
+        if not self._pins:
+            self._links.append(library.attach(self._loaded().program(layout.WATCH_PROGRAM)))
+        elif not os.path.exists(os.path.join(self._pins, "link_" + layout.WATCH_PROGRAM)):
+            program = library.get(os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM))
+            link = library.attach(program)
+            library.pin(link, os.path.join(self._pins, "link_" + layout.WATCH_PROGRAM))
+            os.close(link)
+            os.close(program)
+        self._watching = True
+
+    def _loaded(self) -> BpfObject:
+        if self._object is None:
+            raise TraceError("the recorder is not loaded")
+        return self._object
+
+    # Maps
+
+    def _map(self, name: str) -> int:
+        if name not in self._maps:
+            if self._object is not None:
+                return self._object.map(name)
+            self._maps[name] = self._library_().get(os.path.join(self._pins, name))
+        return self._maps[name]
+
+    def _put(self, name: str, key: bytes, value: bytes, flags: int = 0) -> None:
+        self._library_().update(self._map(name), key, value, flags)
+
+    def _new_number(self) -> int:
+        value = self._library_().lookup(self._map("meta"), bytes(4), layout.META.size)
+        version, number = layout.META.unpack(value or bytes(layout.META.size))
+        self._put("meta", bytes(4), layout.META.pack(version, number + 1))
+        return int(number)
+
+    def _add_namespaces(self, number: int, target: Target) -> None:
+        value = layout.ID.pack(number)
+        if target.mnt_namespace:
+            key = layout.NAMESPACE_KEY.pack(layout.NAMESPACE_MNT, target.mnt_namespace)
+            self._put("namespaces", key, value)
+        if target.pid_namespace:
+            key = layout.NAMESPACE_KEY.pack(layout.NAMESPACE_PID, target.pid_namespace)
+            try:
+                self._put("namespaces", key, value, BPF_NOEXIST)
+            except OSError as error:
+                if error.errno != errno.EEXIST:  # shared with a target that was there first
+                    raise
+
+    def _forget(self, number: int) -> None:
+        try:
+            Tables(self._library_(), self._map).remove(number)
+        except OSError as error:
+            raise TraceError(f"the recorder's tables cannot be cleared: {error}") from error

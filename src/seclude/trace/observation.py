@@ -1,0 +1,183 @@
+"""Reads the recorder's tables: one target's number in, its Observation out, or its entries removed."""
+
+from __future__ import annotations
+
+import time
+
+from .. import syscalls
+from ..model.recording import (
+    ABIS,
+    NO_CONTEXT,
+    OVERFLOW,
+    PHASES,
+    ArgumentValues,
+    Call,
+    Dropped,
+    FirstSeen,
+    Losses,
+    Observation,
+)
+from . import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from .libbpf import LibBpf
+
+COUNTS = layout.FLAG_COUNTS
+
+
+def text_of(raw: bytes) -> str:
+    """A NUL-ended name from a hostile process as text: bytes that are no UTF-8 come out as \\xNN."""
+    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+class Tables:
+    """The entries of one target in the recorder's maps; OSError passes through."""
+
+    def __init__(self, library: LibBpf, map_of: Callable[[str], int]) -> None:
+        self._library = library
+        self._map = map_of
+
+    def target(self, number: int) -> tuple[int, ...] | None:
+        value = self._library.lookup(self._map("targets"), layout.ID.pack(number), layout.TARGET.size)
+        return layout.TARGET.unpack(value) if value is not None else None
+
+    def of(self, name: str, number: int) -> Iterator[tuple[bytes, bytes]]:
+        """The (key, value) pairs of a map whose key begins with the target's number."""
+        key_size, value_size = layout.MAPS[name]
+        prefix = layout.ID.pack(number)
+        for keys, values in self._library.entries(self._map(name), key_size, value_size):
+            for index in range(len(keys) // key_size):
+                if keys.startswith(prefix, index * key_size):
+                    yield (
+                        keys[index * key_size : (index + 1) * key_size],
+                        values[index * value_size : (index + 1) * value_size],
+                    )
+
+    def ask_arguments(self, number: int, arguments: Mapping[str, Sequence[int]]) -> None:
+        """Have the distinct values kept of the arguments at these indices, call name -> indices."""
+        for name, indices in arguments.items():
+            mask = sum(1 << index for index in set(indices))
+            for abi, label in enumerate(ABIS):
+                call = syscalls.number_of(label, name)
+                if call is not None:
+                    key = layout.ARGUMENT_CALL.pack(number, layout.slot_of_number(abi, call), abi)
+                    self._library.update(self._map("argument_masks"), key, layout.ARGUMENT_MASK.pack(mask, 0))
+
+    def remove(self, number: int) -> None:
+        """Take every entry of the target away, the target itself first so that nothing is added meanwhile."""
+        self._library.delete(self._map("targets"), layout.ID.pack(number))
+        for keys, values in self._library.entries(self._map("namespaces"), *layout.MAPS["namespaces"]):
+            size = layout.NAMESPACE_KEY.size
+            for index in range(len(values) // 4):
+                if values[index * 4 : index * 4 + 4] == layout.ID.pack(number):
+                    self._library.delete(self._map("namespaces"), keys[index * size : (index + 1) * size])
+        for name in ("facts", "names", "argument_masks", "argument_values"):
+            for key, _ in list(self.of(name, number)):
+                self._library.delete(self._map(name), key)
+
+
+def observation_of(library: LibBpf, map_of: Callable[[str], int], number: int) -> Observation | None:
+    """What was seen of a target so far, sorted as Recording wants it; None if the recorder does not know it."""
+    tables = Tables(library, map_of)
+    target = tables.target(number)
+    if target is None:
+        return None
+    started, *lost = target[layout.SET_WORDS : layout.SET_WORDS + 6]
+    counted = bool(target[layout.SET_WORDS + 6] & COUNTS)
+    names = {
+        layout.NAME.unpack(value)[0]: text_of(layout.NAME_KEY.unpack(key)[2])
+        for key, value in (tables.of("names", number) if target[layout.SET_WORDS + 14] else ())
+    }
+    calls: list[Call] = []
+    detailed = set()
+    for key, value in tables.of("facts", number):
+        _, context, slot, abi, phase, _ = layout.FACT_KEY.unpack(key)
+        detailed.add((phase, abi, slot))
+        calls.append(
+            _call(
+                abi,
+                phase,
+                slot,
+                NO_CONTEXT if context == 0 else names.get(context, OVERFLOW),
+                _first_seen(value, names),
+                layout.FACT.unpack_from(value)[1] if counted or PHASES[phase] == "denied" else 0,
+            )
+        )
+    for phase, abi, slot in _set_bits(target):
+        if (phase, abi, slot) not in detailed:
+            calls.append(_call(abi, phase, slot, NO_CONTEXT, Dropped(), 0))
+    calls.sort(key=lambda call: (PHASES.index(call.phase), ABIS.index(call.abi), call.name, call.context))
+    return Observation(
+        duration=(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started) / 1e9,
+        calls=tuple(calls),
+        arguments=_arguments(tables, number) if target[layout.SET_WORDS + 6] & layout.FLAG_ARGUMENTS else (),
+        losses=Losses(calls=lost[0], facts=lost[1], contexts=lost[2], executables=lost[3], markers=lost[4]),
+    )
+
+
+def _call(abi: int, phase: int, slot: int, context: str, first: FirstSeen | Dropped, count: int) -> Call:
+    label = ABIS[abi]
+    number = layout.number_of_slot(abi, slot)
+    return Call(
+        abi=label,
+        phase=PHASES[phase],
+        context=context,
+        number=number,
+        name=syscalls.name_of(label, number),
+        first=first,
+        count=count,
+    )
+
+
+def _first_seen(value: bytes, names: Mapping[int, str]) -> FirstSeen:
+    fields = layout.FACT.unpack(value)
+    time_ns, _, *arguments = fields[:8]
+    tgid, tid, executable, result, comm = fields[8:]
+    return FirstSeen(
+        time=time_ns / 1e9,
+        pid=tgid,
+        tid=tid,
+        comm=text_of(comm),
+        executable=names.get(executable, OVERFLOW if executable == layout.NAME_OVERFLOW else ""),
+        arguments=tuple(arguments),
+        result=result,
+    )
+
+
+def _set_bits(target: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """(phase, abi, slot) of every call in the target's sets."""
+    for index in range(layout.SET_WORDS):
+        word = target[index]
+        if word:
+            phase, rest = divmod(index, layout.ABI_COUNT * layout.WORDS)
+            abi, position = divmod(rest, layout.WORDS)
+            for bit in range(64):
+                if word >> bit & 1:
+                    yield phase, abi, position * 64 + bit
+
+
+def _arguments(tables: Tables, number: int) -> tuple[ArgumentValues, ...]:
+    seen: dict[tuple[int, int], list[tuple[int, ...]]] = {}
+    for key, _ in tables.of("argument_values", number):
+        _, slot, abi, _, *values = layout.ARGUMENT_KEY.unpack(key)
+        seen.setdefault((abi, slot), []).append(tuple(values))
+    found = []
+    for key, value in tables.of("argument_masks", number):
+        _, slot, abi = layout.ARGUMENT_CALL.unpack(key)
+        mask, overflowed = layout.ARGUMENT_MASK.unpack(value)
+        values_seen = seen.get((abi, slot))
+        if values_seen:
+            indices = tuple(index for index in range(6) if mask >> index & 1)
+            found.append(
+                ArgumentValues(
+                    abi=ABIS[abi],
+                    name=syscalls.name_of(ABIS[abi], layout.number_of_slot(abi, slot)),
+                    indices=indices,
+                    values=tuple(sorted(tuple(values[index] for index in indices) for values in values_seen)),
+                    complete=not overflowed,
+                )
+            )
+    return tuple(sorted(found, key=lambda item: (item.abi, item.name)))

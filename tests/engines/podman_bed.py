@@ -1,0 +1,236 @@
+"""A podman apart from the machine's own, for tests: images in; containers, hooks, bpffs and state in one directory.
+
+All that decides is in the environment (CONTAINERS_CONF, CONTAINERS_STORAGE_CONF), so that whatever starts a
+podman in the bed uses it without further options. Imported images stay in the cache, as a read-only store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from podman_config import cache_dir, import_images, podman_environment, scratch
+
+_BPFFS_OWN = ("maps.debug", "progs.debug")  # there in every bpffs
+WORKLOADS_DIR = "/workloads"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended: exit status (negative: killed by that signal), what it wrote, the time it took."""
+
+    command: tuple[str, ...]
+    status: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of its standard output."""
+        return self.out.splitlines()
+
+    def succeeded(self) -> Result:
+        """Itself; AssertionError with all that it wrote if the status is not 0."""
+        assert self.status == 0, str(self)
+        return self
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.command)}\nended with {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+class Bed:
+    """An isolated podman, in a mount namespace of its own, so that no mount of its containers reaches the machine.
+
+    Attributes: `directory` (all that the bed writes), `hooks_dir`, `bpffs` (mounted, empty, seen by the whole
+    machine), `state` (for the recorder's files), `environment` (for commands of one's own), `images` (short
+    name -> image).
+    """
+
+    def __init__(self, directory: Path, images: Mapping[str, str], store: Path) -> None:
+        self.directory = directory
+        self.images = dict(images)
+        self.hooks_dir = directory / "hooks.d"
+        self.bpffs = directory / "bpf"
+        self.state = directory / "state"
+        self.environment = podman_environment(directory, directory / "root", store)
+        for path in (self.bpffs, self.state):
+            path.mkdir()
+        subprocess.run(["mount", "-t", "bpf", "bpf", self.bpffs], check=True)
+        # It ends with us, however we end: its input is a pipe that nobody else holds.
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"ready\n", "no mount namespace for podman"
+
+    def command(self, *argv: str | Path, cwd: str | Path = "/") -> list[str]:
+        """`argv`, made to run in the bed's mount namespace and directory `cwd`; goes with `environment`."""
+        inside = ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", "env", f"--chdir={cwd}"]
+        return [*inside, *map(str, argv)]
+
+    def host(
+        self,
+        *argv: str | Path,
+        cwd: str | Path = "/",
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        timeout: float = 120,
+    ) -> Result:
+        """Runs a command on the host, with the bed's podman as the one that it finds."""
+        started = time.monotonic()
+        done = subprocess.run(
+            self.command(*argv, cwd=cwd),
+            input=stdin,
+            capture_output=True,
+            env=self.environment | dict(env or {}),
+            timeout=timeout,
+        )
+        seconds = time.monotonic() - started
+        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+        return Result(tuple(map(str, argv)), done.returncode, out, err, seconds)
+
+    def podman(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 120) -> Result:
+        """Runs podman with these arguments."""
+        return self.host("podman", *arguments, stdin=stdin, timeout=timeout)
+
+    def run_arguments(
+        self,
+        *command: str | Path,
+        image: str = "workloads",
+        runtime: str = "runc",
+        annotations: Mapping[str, str] | None = None,
+        seccomp: str | Path | None = None,
+        options: Sequence[str | Path] = (),
+        remove: bool = True,
+    ) -> list[str]:
+        """The command line of `podman run`.
+
+        `seccomp` is a profile's path or "unconfined", `options` go before the image, `image` is "debian",
+        "workloads" or any other name.
+        """
+        line = ["podman", "--runtime", runtime, "run", "--network", "none"]
+        if remove:
+            line.append("--rm")
+        for name, value in (annotations or {}).items():
+            line += ["--annotation", f"{name}={value}"]
+        if seccomp is not None:
+            line += ["--security-opt", f"seccomp={seccomp}"]
+        return [*line, *map(str, options), self.images.get(image, image), *map(str, command)]
+
+    def run(self, *command: str | Path, stdin: bytes = b"", timeout: float = 120, **arguments: Any) -> Result:
+        """`podman run` to its end; the keywords are those of run_arguments."""
+        return self.host(*self.run_arguments(*command, **arguments), stdin=stdin, timeout=timeout)
+
+    def start(self, *command: str | Path, **arguments: Any) -> str:
+        """`podman run --detach`; gives the container's id. It is removed with the bed at the latest."""
+        options = ["--detach", *arguments.pop("options", ())]
+        arguments.setdefault("remove", False)
+        return self.host(*self.run_arguments(*command, options=options, **arguments)).succeeded().out.strip()
+
+    def wait_for_line(self, container: str, line: str, seconds: float = 20) -> None:
+        """Returns once the container has written `line`; AssertionError after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while line not in (logs := self.podman("logs", container)).lines:
+            assert time.monotonic() < deadline, f"no line {line!r} within {seconds} s\n{logs}"
+            time.sleep(0.05)
+
+    def write_profile(self, path: Path, names: Sequence[str], **fields: Any) -> Path:
+        """Writes a profile that allows `names` and answers EPERM to the rest; `fields` replace its own."""
+        rules = [{"names": sorted(names), "action": "SCMP_ACT_ALLOW"}]
+        path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules} | fields))
+        return path
+
+    @staticmethod
+    def profile(path: Path) -> dict[str, Any]:
+        """The profile at `path` as it stands there; AssertionError if it is no JSON object."""
+        profile = json.loads(path.read_text())
+        assert isinstance(profile, dict), f"{path} holds {type(profile).__name__}"
+        return profile
+
+    @classmethod
+    def allowed(cls, path: Path) -> frozenset[str]:
+        """All names that an allow rule without conditions names in the profile at `path`."""
+        rules = [
+            rule for rule in cls.profile(path).get("syscalls") or () if rule["action"] == "SCMP_ACT_ALLOW"
+        ]
+        return frozenset(
+            name
+            for rule in rules
+            if not any(rule.get(condition) for condition in ("args", "includes", "excludes"))
+            for name in rule.get("names") or [rule["name"]]
+        )
+
+    def remains(self) -> list[str]:
+        """What is still there that a container or a recorder should have taken away."""
+        found = [f"container {line}" for line in self.podman("ps", "--all", "--quiet").succeeded().lines]
+        found += [f"mount {path}" for path in self._mounts() if path != str(self.bpffs)]
+        found += [f"pinned {path}" for path in sorted(self.bpffs.rglob("*")) if path.name not in _BPFFS_OWN]
+        return found + [f"process {pid}" for pid in self._processes()]
+
+    def close(self) -> list[str]:
+        """Ends and removes all that was started, then the bed; gives what remained in spite of that."""
+        removed = self.podman("rm", "--all", "--force", "--time", "0")
+        deadline = time.monotonic() + 5
+        while self._processes() and time.monotonic() < deadline:
+            time.sleep(0.05)  # conmon ends a moment after its container
+        found = self.remains()
+        if removed.status:
+            found.append(str(removed))
+        assert self._holder.stdin is not None
+        self._holder.stdin.close()
+        self._holder.wait(10)
+        subprocess.run(["umount", self.bpffs], check=True)
+        return found + [f"mount on the machine {path}" for path in self._mounts("self")]
+
+    def _mounts(self, pid: int | str = 0) -> list[str]:
+        """Mount points below the bed, as process `pid` (the bed's own unless given) sees them."""
+        lines = Path(f"/proc/{pid or self._holder.pid}/mountinfo").read_text().splitlines()
+        points = [line.split()[4] for line in lines]
+        return [point for point in points if Path(point).is_relative_to(self.directory)]
+
+    def _processes(self) -> list[str]:
+        """Processes with the bed's directory in their command line: its conmon and podman."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if f"{self.directory}/".encode() in line and entry.name != str(os.getpid()):
+                found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+        return found
+
+
+# crun refuses a version 2 hierarchy mounted beside those of version 1; it takes them without it.
+_NAMESPACE = """
+if grep -q '^[^ ]* /sys/fs/cgroup/unified cgroup2 ' /proc/self/mounts; then
+    umount /sys/fs/cgroup/unified || exit 1
+fi
+echo ready
+exec cat >/dev/null
+"""
+
+
+@contextmanager
+def open_bed(cache: Path | None = None) -> Iterator[Bed]:
+    """A bed from here to the end of the block; AssertionError there if anything remained."""
+    cache = cache or cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    images = import_images(cache)
+    with scratch() as directory:
+        bed = Bed(directory, images, cache / "store")
+        try:
+            yield bed
+        finally:
+            found = bed.close()
+        assert not found, "left behind: " + "; ".join(found)
