@@ -22,7 +22,7 @@ setup:  ## Install what is missing: Debian packages, .venv, the compiled recorde
 
 .PHONY: demo
 demo: setup  ## Record a real container, enforce its profile, see the rest denied (as root)
-	@$(AS_ROOT) scripts/demo.sh $(ARGS)
+	@$(AS_ROOT) $(BIN)/python scripts/demo.py
 
 .PHONY: test
 test: setup  ## Run the whole test suite (as root: real system calls, real containers)

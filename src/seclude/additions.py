@@ -11,16 +11,14 @@ that denies. What counts there:
 
 from __future__ import annotations
 
+from .complements import complement, exactly, faithful, telling
 from .model.environment import NATIVE_ABIS, Environment, all_of
 from .model.frozen import frozen
 from .model.profile import (
     ALLOW,
-    EQUAL,
     EVERYWHERE,
     LARGEST_VALUE,
-    MASKED_EQUAL,
     NARROW,
-    Argument,
     Filter,
     Profile,
     Rule,
@@ -30,23 +28,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .model.profile import Argument
     from .model.recording import Recording
 
     Values = dict[int, int]
     Conditions = tuple[Argument, ...]
     Guard = tuple[Filter, Filter]
-
-COMPLEMENTS = {
-    EQUAL: "SCMP_CMP_NE",
-    "SCMP_CMP_NE": EQUAL,
-    "SCMP_CMP_LT": "SCMP_CMP_GE",
-    "SCMP_CMP_GE": "SCMP_CMP_LT",
-    "SCMP_CMP_GT": "SCMP_CMP_LE",
-    "SCMP_CMP_LE": "SCMP_CMP_GT",
-}
-
-MOST_RULES = 64
-"""Rules that one call may get before it is rather left denied: they multiply with the rules that deny it."""
 
 MULTIPLEXED = {
     "socketcall": frozenset(
@@ -187,11 +174,9 @@ class _Call:
             )
         if not self.denying:
             return _Verdict(alternatives=((),), guard=all_of(self.guards))
-        alternatives = self._complement()
+        alternatives = self._rest()
         if alternatives is None:
-            alternatives = self._exactly_what_was_seen()
-        if alternatives is None:
-            return self._left_denied("what the base profile's conditions leave cannot be written as rules")
+            return self._left_denied("no rules that libseccomp compiles faithfully allow the rest of it")
         note = self._note_on_denied_values().note
         return _Verdict(alternatives=alternatives, guard=all_of(self.guards), note=note)
 
@@ -227,49 +212,25 @@ class _Call:
             return self._left_denied("with some recorded arguments a rule of the base profile denies it")
         return _NOTHING
 
-    def _complement(self) -> tuple[Conditions, ...] | None:
-        """Rules that hold exactly where no denying rule does; None where conditions cannot say that."""
-        choices: list[Conditions] = [()]
-        for rule in self.denying:
-            telling = [argument for argument in rule.args if not argument.vacuous(width=self.width)]
-            opposites = [_complement(argument) for argument in telling]
-            if rule.alternatives:
-                return None
-            choices = [(*chosen, each) for chosen in choices for each in opposites if each is not None]
-            if None in opposites or len(choices) > MOST_RULES:
-                return None
-        found = {_plain(chosen) for chosen in choices}
-        if None in found:
-            return None
-        return tuple(sorted((chosen for chosen in found if chosen is not None), key=repr))
-
-    def _exactly_what_was_seen(self) -> tuple[Conditions, ...] | None:
-        """One rule for each recorded set of arguments that no rule decides; None where they are not known."""
-        if self.values is None:
-            return None
-        indices = sorted({argument.index for rule in self.denying for argument in rule.args})
-        found = {
-            tuple(Argument(index=index, value=item[index], op=EQUAL) for index in indices)
-            for item in self.values
-            if not self._denied_here(item) and not self._allowed_here(item)
-        }
-        return tuple(sorted(found, key=repr)) if len(found) <= MOST_RULES else None
-
-
-def _complement(argument: Argument) -> Argument | None:
-    """The condition that holds exactly where this one does not, None where there is none.
-
-    Of a masked comparison that is so only for a mask of one bit: the bit has the other value.
-    """
-    index, value, two = argument.index, argument.value, argument.value_two
-    if argument.op != MASKED_EQUAL:
-        return Argument(index=index, value=value, op=COMPLEMENTS[argument.op])
-    if value.bit_count() != 1:
+    def _rest(self) -> tuple[Conditions, ...] | None:
+        """Rules to allow what the denying rules leave over; None where none can be trusted to do it."""
+        conditional = [rule for rule in self.effective if not rule.unconditional(width=self.width)]
+        live = [
+            conditions
+            for rule in conditional
+            if rule.outcome != self.base.outcome
+            for conditions in telling(rule, self.width)
+        ]
+        present = [rule.args for rule in self.allowing]
+        alternatives = complement(self.denying, self.width)
+        if alternatives is not None and (len(conditional) == 1 or faithful([*live, *alternatives])):
+            return tuple(each for each in alternatives if each not in present)
+        if self.values is not None:
+            left = [
+                item for item in self.values if not self._denied_here(item) and not self._allowed_here(item)
+            ]
+            indices = sorted({argument.index for rule in self.denying for argument in rule.args})
+            alternatives = exactly(left, indices)
+            if alternatives is not None and faithful([*live, *alternatives]):
+                return alternatives
         return None
-    return Argument(index=index, value=value, value_two=value & ~two, op=MASKED_EQUAL)
-
-
-def _plain(conditions: Conditions) -> Conditions | None:
-    """The conditions without repeats, by index; None where two on one argument are left (engines OR those)."""
-    kept = tuple(sorted(dict.fromkeys(conditions), key=lambda argument: argument.index))
-    return kept if len({argument.index for argument in kept}) == len(kept) else None

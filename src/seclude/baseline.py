@@ -1,6 +1,7 @@
 """What OCI runtimes themselves call after they have loaded the filter: shipped data in, call names out.
 
-A container that was recorded under a filter has shown its runtime's calls; one that ran unconfined has not.
+A container that was recorded under a filter has shown its runtime's calls, but for those that depend on timing; one
+that ran unconfined has shown none.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ PROCESS_ENGINE = "process"
 
 @frozen
 class Baseline:
-    """The calls of one runtime between loading the filter and the entrypoint's exec, and how they were obtained."""
+    """The calls of one runtime between loading the filter and the entrypoint's exec, and how they were obtained.
+
+    `varying` are those of `calls` that only some of many equal runs made: a profile without them lets a container
+    start most of the time (runc's Go runtime collects garbage and is preempted when it likes).
+    """
 
     runtime: str
     version: str
     no_new_privileges: bool
     calls: tuple[str, ...]
+    varying: tuple[str, ...]
     obtained: str
 
 
@@ -45,21 +51,23 @@ def baselines(path: str = DATA) -> tuple[Baseline, ...]:
     )
 
 
-def calls_of(runtimes: Sequence[str], *, no_new_privileges: bool, version: str = "") -> tuple[str, ...]:
-    """The calls that the given runtimes need, sorted; the newest baseline that is not newer than `version`.
-
-    Raises SecludeError for a runtime without data.
-    """
+def _fitting(runtime: str, *, no_new_privileges: bool, version: str) -> Baseline:
+    """The newest baseline of a runtime that is not newer than `version`, else its oldest; raises SecludeError."""
     every = baselines()
+    fitting = [item for item in every if item.runtime == runtime and item.no_new_privileges == no_new_privileges]
+    if not fitting:
+        known = ", ".join(sorted({item.runtime for item in every}))
+        raise SecludeError(f"no baseline for the runtime {runtime!r}", hint=f"known: {known}, or none")
+    fitting.sort(key=lambda item: _ordered(item.version))
+    older = [item for item in fitting if not version or _ordered(item.version) <= _ordered(version)]
+    return older[-1] if older else fitting[0]
+
+
+def calls_of(runtimes: Sequence[str], *, no_new_privileges: bool, version: str = "") -> tuple[str, ...]:
+    """All calls that the given runtimes need, sorted; raises SecludeError for a runtime without data."""
     names: set[str] = set()
     for runtime in runtimes:
-        fitting = [item for item in every if item.runtime == runtime and item.no_new_privileges == no_new_privileges]
-        if not fitting:
-            known = ", ".join(sorted({item.runtime for item in every}))
-            raise SecludeError(f"no baseline for the runtime {runtime!r}", hint=f"known: {known}, or none")
-        fitting.sort(key=lambda item: _ordered(item.version))
-        older = [item for item in fitting if not version or _ordered(item.version) <= _ordered(version)]
-        names.update((older or fitting)[-1 if older else 0].calls)
+        names.update(_fitting(runtime, no_new_privileges=no_new_privileges, version=version).calls)
     return tuple(sorted(names))
 
 
@@ -70,14 +78,18 @@ def _ordered(version: str) -> tuple[int, ...]:
 
 
 def automatic(recording: Recording) -> tuple[str, ...]:
-    """What a recording itself does not show: the runtime's calls, where a container ran unconfined.
+    """What a recording itself does not show of its runtime: nothing for a plain process, the calls that depend on
+    timing for a confined container, all of the runtime's for one that ran unconfined.
 
     An unknown runtime gets the calls of every runtime that we know.
     """
-    if recording.confined or recording.engine == PROCESS_ENGINE:
+    if recording.engine == PROCESS_ENGINE:
         return ()
     known = {item.runtime for item in baselines()}
-    runtimes = [recording.runtime] if recording.runtime in known else sorted(known)
-    return calls_of(
-        runtimes, no_new_privileges=recording.no_new_privileges, version=recording.runtime_version
-    )
+    names: set[str] = set()
+    for runtime in [recording.runtime] if recording.runtime in known else sorted(known):
+        entry = _fitting(
+            runtime, no_new_privileges=recording.no_new_privileges, version=recording.runtime_version
+        )
+        names.update(entry.varying if recording.confined else entry.calls)
+    return tuple(sorted(names))

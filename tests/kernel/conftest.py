@@ -16,7 +16,9 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
 SOURCES = TESTS / "workloads"
-sys.path.insert(0, str(SOURCES))  # `from catalogue import WORKLOADS` in the tests
+# `from catalogue import WORKLOADS` and `from plain import record` in the tests
+for _directory in (SOURCES, Path(__file__).resolve().parent):
+    sys.path.insert(0, str(_directory))
 
 
 def _cache() -> Path:
