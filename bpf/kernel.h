@@ -40,12 +40,15 @@ typedef struct { int counter; } atomic_t;
 struct seccomp { int mode; atomic_t filter_count; } RELOCATED;
 struct bpf_local_storage;
 struct thread_info { unsigned long flags; __u32 status; } RELOCATED;
+struct signal_struct { atomic_t live; } RELOCATED;
 struct task_struct {
 	struct thread_info thread_info;
+	void *stack;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
 	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
 	struct seccomp seccomp;
 	struct pid *thread_pid;
 	struct bpf_local_storage *bpf_storage;

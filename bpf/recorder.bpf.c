@@ -37,15 +37,20 @@ __u32 sets_used = 2;
 /* A name does not fit the 512 bytes of stack; the programs run with preemption off, so one for each CPU will do. */
 struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct name_key); } scratch SEC(".maps");
 
-/* Whether the task can have a mark at all: two loads spare everybody else the helper call. */
-static __always_inline bool has_storage(struct task_struct *task)
+/* Whether a thread-group leader can have a mark at all: a load spares everybody else the helper call. */
+static __always_inline bool has_storage(struct task_struct *leader)
 {
-	return !bpf_core_field_exists(task->bpf_storage) || task->group_leader->bpf_storage;
+	return !bpf_core_field_exists(leader->bpf_storage) || leader->bpf_storage;
 }
 
+/* Each load of a pointer from a task costs half a millisecond when the programs are loaded, every time that the
+ * verifier comes by: it looks for types that say whether the pointer can be trusted. So load once, and early.
+ */
 static __always_inline struct mark *mark_of(struct task_struct *task)
 {
-	return has_storage(task) ? bpf_task_storage_get(&marks, task->group_leader, 0, 0) : 0;
+	struct task_struct *leader = task->group_leader;
+
+	return has_storage(leader) ? bpf_task_storage_get(&marks, leader, 0, 0) : 0;
 }
 
 /* Since c818c03b661c (Linux 5.11) a task knows how many filters it has; before, only whether it has any. */
@@ -118,9 +123,8 @@ static __always_inline void keep_arguments(struct target *target, __u32 id, __u3
 	int i;
 
 #pragma unroll
-	for (i = 0; i < 6; i++)
-		if (mask->mask & (1u << i))
-			key.values[i] = arguments[i];
+	for (i = 0; i < 6; i++)	/* without branches: the verifier would follow each of 64 ways */
+		key.values[i] = arguments[i] & -(__u64)(mask->mask >> i & 1);
 	if (mask->overflowed || bpf_map_lookup_elem(&argument_values, &key))
 		return;
 	if (!take(&target->arguments, TARGET_ARGUMENTS) ||
@@ -141,6 +145,8 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 
 	key.abi = abi;
 	key.phase = phase;
+	barrier_var(phase);
+	barrier_var(abi);
 	if (phase >= PHASES || abi >= ABIS)
 		return false;
 	barrier_var(word);
@@ -185,16 +191,14 @@ lost:
 	return done;
 }
 
-/* Bring what this CPU knows of its task up to date with the task's mark. */
-static __always_inline void know(struct mark *mark)
+/* The mark has changed: the thread's next call looks at it again. */
+static __always_inline void look_again(void)
 {
 	__u32 zero = 0;
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 
-	if (!cpu)
-		return;
-	cpu->set = mark->set;
-	cpu->flags = mark->flags;
+	if (cpu)
+		cpu->registers = 0;
 }
 
 /* Calls in this context are the application's from here on, or of another context: ask another set. */
@@ -203,7 +207,7 @@ static __always_inline void enter_set(struct mark *mark, __u32 context, __u32 se
 	if (!(mark->flags & FLAG_APP) || mark->flags & FLAG_COUNTS)
 		set = SLOW_SET;
 	*(volatile __u64 *)&mark->context = ((__u64)set << 32) | context;
-	know(mark);
+	look_again();
 }
 
 static __always_inline __u32 set_of_target(struct target *target)
@@ -299,8 +303,15 @@ static __noinline struct mark *join(struct task_struct *task, bool at_exec)
 	}
 	if (mark.flags & FLAG_WATCH)
 		bpf_task_storage_get(&threads, task, &thread, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	know(created);
+	look_again();
 	return created;
+}
+
+/* The same value, of which the verifier no longer knows anything: it would follow each combination to the end. */
+static __always_inline __u32 forget(__u32 value, __u32 *place)
+{
+	*(volatile __u32 *)place = value;
+	return *(volatile __u32 *)place;
 }
 
 /* A call that is not known to be recorded. */
@@ -308,21 +319,23 @@ static __noinline int enter_slowly(__u64 *context)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs = (struct pt_regs *)context[0];
-	__u32 number = context[1], abi = abi_of(is_compat(task), number);
-	__u32 slot = slot_of(abi, number), phase = PHASE_APP, index;
+	__u32 number = context[1], abi, slot, phase = PHASE_APP, index, zero = 0;
+	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	struct mark *mark = mark_of(task);
 	__u64 arguments[6], where;
 	struct target *target;
 	struct set *set;
 	bool exec;
 
-	if (!mark)
+	if (!mark || !cpu)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &mark->target);
 	if (!target)
 		return 0;	/* the recording has ended, the process has not */
+	abi = abi_of(is_compat(task), number);
+	slot = slot_of(abi, number);
 	exec = is_exec(abi, slot);
-	if (exec && task != task->group_leader)
+	if (exec && task->pid != task->tgid)
 		/* The thread will become the leader (de_thread) and must find the mark on itself. */
 		if (!bpf_task_storage_get(&marks, task, mark, BPF_LOCAL_STORAGE_GET_F_CREATE))
 			__sync_fetch_and_add(&target->lost_calls, 1);
@@ -336,6 +349,10 @@ static __noinline int enter_slowly(__u64 *context)
 			return 0;
 		}
 	}
+	abi = forget(abi, &cpu->abi);
+	slot = forget(slot, &cpu->slot);
+	phase = forget(phase, &cpu->phase);
+	exec = forget(exec, &cpu->exec);
 	arguments_of(regs, abi, arguments);
 	if (is_prctl(abi, slot) && arguments[0] == SECLUDE_MARK) {
 		enter_context(mark, target, (const void *)arguments[1]);
@@ -350,9 +367,11 @@ static __noinline int enter_slowly(__u64 *context)
 		return 0;
 	set = bpf_map_lookup_elem(&sets, &index);
 	if (set) {
-		__u64 *words = abi == ABI_NATIVE ? set->native : set->compat;
+		__u32 word = (slot / 64) & 7;
 
-		__sync_fetch_and_or(&words[(slot / 64) & 7], 1ull << (slot % 64));
+		barrier_var(word);
+		__sync_fetch_and_or(abi == ABI_NATIVE ? &set->native[word & 7] : &set->compat[word & 7],
+				    1ull << (slot % 64));
 	}
 	return 0;
 }
@@ -378,6 +397,32 @@ static __noinline __u64 known_exactly(struct set *set, __u32 number)
 	return words[(number / 64) & 7] & (1ull << (number % 64));
 }
 
+/* Another thread than that of the last call on this CPU: find out what it is. */
+static __noinline int meet(struct cpu *cpu, __u64 registers)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct mark *mark = mark_of(task);
+
+	if (!cpu)
+		return 0;
+	cpu->registers = registers;
+	cpu->set = NO_SET;
+	if (!mark)
+		return 0;
+	cpu->set = mark->set;
+	cpu->flags = mark->flags;
+	cpu->inflight = INFLIGHT_SKIP;
+	if (mark->flags & FLAG_WATCH) {
+		struct thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
+
+		if (thread) {
+			cpu->inflight = thread->inflight;
+			thread->inflight = INFLIGHT_SKIP;
+		}
+	}
+	return 0;
+}
+
 /* No helper is called on the way of a call that is known: each costs some 20 ns where returns are guarded (SRSO). */
 SEC("tp_btf/sys_enter")
 int on_enter(__u64 *context)
@@ -388,6 +433,8 @@ int on_enter(__u64 *context)
 
 	if (!cpu)
 		return 0;
+	if (cpu->registers != context[0])
+		meet(cpu, context[0]);
 	if (cpu->set == NO_SET) {
 		if (number == NR_SECCOMP)
 			enter_unmarked();
@@ -411,9 +458,9 @@ int on_enter(__u64 *context)
 static __noinline int refused(__u64 *context)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct mark *mark = mark_of(task);
 	struct pt_regs *regs = (struct pt_regs *)context[0];
 	__u32 number = number_at_exit(regs), abi = abi_of(is_compat(task), number), slot = slot_of(abi, number);
-	struct mark *mark = mark_of(task);
 	__u64 arguments[6];
 	struct target *target;
 
@@ -438,7 +485,11 @@ int on_exit(__u64 *context)
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
 	__u64 inflight;
 
-	if (!cpu || cpu->set == NO_SET || !(cpu->flags & FLAG_WATCH))
+	if (!cpu)
+		return 0;
+	if (cpu->registers != context[0])
+		meet(cpu, context[0]);
+	if (cpu->set == NO_SET || !(cpu->flags & FLAG_WATCH))
 		return 0;
 	inflight = cpu->inflight;
 	cpu->inflight = INFLIGHT_NONE;
@@ -447,47 +498,25 @@ int on_exit(__u64 *context)
 	return refused(context);
 }
 
-/* Nothing is created here: the run queue is locked, and an allocation may wake a task. */
-static __noinline int switch_marked(__u64 *context, struct cpu *cpu)
-{
-	struct task_struct *previous = (struct task_struct *)context[1];
-	struct task_struct *next = (struct task_struct *)context[2];
-	struct thread *thread;
-	struct mark *mark;
-
-	if (!cpu)
-		return 0;
-	if (cpu->set != NO_SET && cpu->flags & FLAG_WATCH) {
-		thread = bpf_task_storage_get(&threads, previous, 0, 0);
-		if (thread)
-			thread->inflight = cpu->inflight;
-	}
-	mark = mark_of(next);
-	if (!mark) {
-		cpu->set = NO_SET;
-		return 0;
-	}
-	cpu->set = mark->set;
-	cpu->flags = mark->flags;
-	cpu->inflight = INFLIGHT_SKIP;
-	if (mark->flags & FLAG_WATCH) {
-		thread = bpf_task_storage_get(&threads, next, 0, 0);
-		if (thread)
-			cpu->inflight = thread->inflight;
-	}
-	return 0;
-}
-
+/* A thread that ends may leave its stack, and so the place of its registers, to a new one: forget it. Nothing is created
+ * here: the run queue is locked, and an allocation may wake a task.
+ */
 SEC("tp_btf/sched_switch")
 int on_switch(__u64 *context)
 {
-	struct task_struct *next = (struct task_struct *)context[2];
 	__u32 zero = 0;
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct thread *thread;
 
-	if (!cpu || (cpu->set == NO_SET && !has_storage(next)))
+	if (!cpu)
 		return 0;
-	return switch_marked(context, cpu);
+	if (cpu->registers && cpu->set != NO_SET && cpu->flags & FLAG_WATCH) {
+		thread = bpf_task_storage_get(&threads, (struct task_struct *)context[1], 0, 0);
+		if (thread)
+			thread->inflight = cpu->inflight;
+	}
+	cpu->registers = 0;
+	return 0;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -532,7 +561,7 @@ int on_exec(__u64 *context)
 		mark = join(task, true);
 	if (!mark || !cpu)
 		return 0;
-	cpu->inflight = INFLIGHT_SKIP;
+	cpu->registers = 0;	/* and with it the call under way: exec's exit has no enter of the new program */
 	target = bpf_map_lookup_elem(&targets, &mark->target);
 	if (!target)
 		return 0;

@@ -82,17 +82,22 @@ struct set {
 #define NO_SET 0		/* the task on this CPU is not recorded */
 #define SLOW_SET 1		/* it is, and every call must be looked at: stays empty */
 
-/* What the fast path needs to know of the task that runs on this CPU, kept up at each switch. */
+/* What the fast path needs to know of the thread that made the last call on this CPU. */
 struct cpu {
+	__u64 registers;	/* where the thread's registers are saved: tells it apart from every other thread */
 	__u32 set;
 	__u32 flags;
 	__u64 inflight;		/* the call under way, with FLAG_WATCH: number + 1, or INFLIGHT_* */
+	__u32 abi;		/* of a call on its way through enter_slowly, and the three below */
+	__u32 slot;
+	__u32 phase;
+	__u32 exec;
 };
 
 #define INFLIGHT_NONE 0ull
 #define INFLIGHT_SKIP (~0ull)	/* the next exit has no enter that we could have seen */
 
-/* Task storage of a thread, with FLAG_WATCH: its call under way while it does not run. */
+/* Task storage of a thread, with FLAG_WATCH: its call under way while it does not run, else INFLIGHT_SKIP. */
 struct thread {
 	__u64 inflight;
 };
