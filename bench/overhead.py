@@ -109,7 +109,9 @@ class Overhead:
             self._disturbed = 0
         return Table(title, "ns", tuple(figures), tuple(notes), tuple(failures))
 
-    def _measure(self, what: str, meter: Sequence[str], variants: dict[str, Variant]) -> dict[str, list[float]]:
+    def _measure(
+        self, what: str, meter: Sequence[str], variants: dict[str, Variant]
+    ) -> dict[str, list[float]]:
         """One value for each run and variant: a low quantile of the chunks of all its slices in that run."""
         samples: dict[str, list[float]] = {name: [] for name in variants}
         for run in range(self._runs):
@@ -200,7 +202,9 @@ class Overhead:
 
         return attached
 
-    def _recorder(self, *, recorded: bool = True, others: Sequence[int] = (), denials: bool = False) -> Variant:
+    def _recorder(
+        self, *, recorded: bool = True, others: Sequence[int] = (), denials: bool = False
+    ) -> Variant:
         @contextmanager
         def recording(pid: int) -> Iterator[None]:
             tracer = EbpfTracer(library=self._library)
@@ -208,11 +212,19 @@ class Overhead:
                 for number, process in enumerate(others, 1):
                     # Namespaces that no process is in: the tables are as full as with real containers.
                     tracer.begin(
-                        Target(pid=process, unconfined=True, mnt_namespace=number, pid_namespace=number, denials=denials)
+                        Target(
+                            pid=process,
+                            unconfined=True,
+                            mnt_namespace=number,
+                            pid_namespace=number,
+                            denials=denials,
+                        )
                     )
                 mine = tracer.begin(Target(pid=pid, unconfined=True, denials=denials)) if recorded else 0
                 yield
-                if recorded and not any(call.name in ("getppid", "read") for call in tracer.observe(mine).calls):
+                if recorded and not any(
+                    call.name in ("getppid", "read") for call in tracer.observe(mine).calls
+                ):
                     raise Unmeasurable("the recorder has not seen the calls that were measured")
             finally:
                 tracer.close()

@@ -64,7 +64,9 @@ def conditions() -> dict[str, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measures what recording costs.")
     parser.add_argument("--runs", type=int, default=5, help="runs, whose median counts (default: 5)")
-    parser.add_argument("--only", choices=PARTS, action="append", help="measure this part alone (may be repeated)")
+    parser.add_argument(
+        "--only", choices=PARTS, action="append", help="measure this part alone (may be repeated)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE as JSON too")
     arguments = parser.parse_args()
     if arguments.runs < 1:

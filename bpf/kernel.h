@@ -43,7 +43,6 @@ struct thread_info { unsigned long flags; __u32 status; } RELOCATED;
 struct signal_struct { atomic_t live; } RELOCATED;
 struct task_struct {
 	struct thread_info thread_info;
-	void *stack;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;

@@ -289,7 +289,11 @@ static __noinline struct mark *join(struct task_struct *task, bool at_exec)
 	if (!mark.target)
 		return 0;
 	target = bpf_map_lookup_elem(&targets, &mark.target);
-	if (!target)
+	/* A namespace's number is given out again once it is gone, at times before the recording has been written. */
+	if (!target || target->ended)
+		return 0;
+	/* Where no filter is loaded the application begins at the exec; runc asks what seccomp(2) can do all the same. */
+	if (!at_exec && target->flags & FLAG_UNCONFINED)
 		return 0;
 	mark.flags = target->flags;
 	/* A runtime that is about to load its filter has the filters it began with; after its exec we must ask
@@ -542,6 +546,22 @@ int on_fork(__u64 *context)
 	target = bpf_map_lookup_elem(&targets, &mark->target);
 	if (target)
 		__sync_fetch_and_add(&target->lost_calls, 1);
+	return 0;
+}
+
+/* The last thread of a process exits, its namespaces are not yet given back (do_exit). */
+SEC("tp_btf/sched_process_exit")
+int on_end(__u64 *context)
+{
+	struct task_struct *task = (struct task_struct *)context[0];
+	struct mark *mark = mark_of(task);
+	struct target *target;
+
+	if (!mark || !(mark->flags & FLAG_INIT) || task->signal->live.counter)
+		return 0;
+	target = bpf_map_lookup_elem(&targets, &mark->target);
+	if (target)
+		target->ended = 1;
 	return 0;
 }
 

@@ -60,7 +60,7 @@ struct target {
 	__u32 arguments;
 	__u32 set;				/* of the calls outside any context */
 	__u32 last_name;			/* ids of names: from 1, within a target */
-	__u32 reserved;
+	__u32 ended;				/* its init has exited: nobody enters it any more */
 };
 
 /* Task storage of a thread-group leader; user space sets the first one of a target through a pidfd. */

@@ -16,6 +16,7 @@ from .model.frozen import frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from .model.recording import Recording
 
@@ -45,16 +46,22 @@ def baselines(path: str = DATA) -> tuple[Baseline, ...]:
     value = jsontext.decode(read_text(path, limit=1 << 20, error=SecludeError), path)
     if not isinstance(value, dict) or value.get("version") != VERSION:
         raise SecludeError(f"{path} is not of version {VERSION}", hint="reinstall seclude")
-    return tuple(
-        Baseline(**{name: tuple(field) if isinstance(field, list) else field for name, field in entry.items()})
-        for entry in value["baselines"]
-    )
+    return tuple(_baseline(entry) for entry in value["baselines"])
+
+
+def _baseline(entry: dict[str, Any]) -> Baseline:
+    fields: dict[str, Any] = {
+        name: tuple(field) if isinstance(field, list) else field for name, field in entry.items()
+    }
+    return Baseline(**fields)
 
 
 def _fitting(runtime: str, *, no_new_privileges: bool, version: str) -> Baseline:
     """The newest baseline of a runtime that is not newer than `version`, else its oldest; raises SecludeError."""
     every = baselines()
-    fitting = [item for item in every if item.runtime == runtime and item.no_new_privileges == no_new_privileges]
+    fitting = [
+        item for item in every if item.runtime == runtime and item.no_new_privileges == no_new_privileges
+    ]
     if not fitting:
         known = ", ".join(sorted({item.runtime for item in every}))
         raise SecludeError(f"no baseline for the runtime {runtime!r}", hint=f"known: {known}, or none")

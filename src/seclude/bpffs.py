@@ -27,6 +27,7 @@ def ensure(path: str) -> bool:
     if is_bpffs(path):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
+    ctypes.set_errno(0)
     if path != DEFAULT or libc.mount(b"bpf", os.fsencode(path), b"bpf", _MOUNT_FLAGS, b"mode=0700") != 0:
         reason = f": {os.strerror(ctypes.get_errno())}" if ctypes.get_errno() else ""
         raise TraceError(

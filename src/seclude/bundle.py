@@ -66,8 +66,17 @@ def _strings(value: object) -> list[str]:
 
 
 def _runtime(pid: int) -> str:
+    """The runtime's file, as good as it can be told.
+
+    crun and runc re-execute themselves from a sealed copy that has no path ("/", "/memfd:...", CVE-2019-5736): then
+    it is what the engine started, the first word of the command line.
+    """
     try:
-        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        path = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        if os.path.isfile(path):
+            return path
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(4096).split(b"\0")[0].decode("utf-8", "replace")
     except OSError:
         return ""
 

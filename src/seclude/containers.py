@@ -73,6 +73,7 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
     with Registrations(places.state) as registrations:
         if container in registrations.containers():
             return  # two hooks files of ours were read: the first start of the hook was enough
+        _clear_stillborn(tracer, registrations)
         number = tracer.begin(target)
         try:
             registrations.add(Registration(number=number, started=start_of(pid), pid=pid, request=request, known=known))
@@ -124,12 +125,34 @@ def finish(container: str, places: Places) -> tuple[str, ...]:
         recording = recording_of(registration, tracer)
         try:
             return write(registration.request, recording)
-        except SecludeError as error:
+        except Exception as error:
+            # Whatever it is, nobody can record this run of the container again.
             raise _kept_aside(recording, container, places, error) from error
     finally:
         with registrations:
             registrations.remove(container)
+            _clear_stillborn(tracer, registrations)
             _end(tracer, registration.number, registrations)
+
+
+def _clear_stillborn(tracer: EbpfTracer, registrations: Registrations) -> None:
+    """End recordings whose container failed to start after our hook (no such entrypoint): poststop is not called."""
+    numbers = tracer.stillborn()
+    if not numbers:
+        return
+    for registration in registrations:
+        if registration.number in numbers:
+            registrations.remove(registration.known.container)
+            tracer.end(registration.number)
+
+
+def clear_stillborn(places: Places) -> None:
+    """The same for whoever started a container and saw it fail; takes the recorder along if nothing else needs it."""
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    with Registrations(places.state) as registrations:
+        _clear_stillborn(tracer, registrations)
+        if not registrations.containers():
+            tracer.unpin()
 
 
 def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
@@ -169,7 +192,9 @@ def write(request: Request, recording: Recording) -> tuple[str, ...]:
     return tuple(synthesis.notes)
 
 
-def _kept_aside(recording: Recording, container: str, places: Places, error: SecludeError) -> SecludeError:
+def _kept_aside(recording: Recording, container: str, places: Places, error: Exception) -> SecludeError:
+    if not isinstance(error, SecludeError):
+        error = SecludeError(f"{type(error).__name__}: {error}")
     directory = os.path.join(places.state, UNSAVED)
     aside = os.path.join(directory, f"{container}.json")
     try:

@@ -11,7 +11,7 @@ from . import bpffs, containers
 from .errors import EXIT_CLEAN, EXIT_ERROR, SecludeError
 from .formats import jsontext
 from .outputs import POLICY
-from .registrations import STATE, Request
+from .registrations import STATE, Registrations, Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ LARGEST_STATE = 16 * 1024 * 1024
 
 def main() -> int:
     """Entry point of the hooks file: 0, or 1 with the reason on standard error (which fails a container's start)."""
+    places = None
     try:
         places = places_of(sys.argv[1:])
         state = state_of(sys.stdin.buffer.read(LARGEST_STATE + 1))
@@ -34,6 +35,9 @@ def main() -> int:
             print(f"seclude: {note}", file=sys.stderr)
     except SecludeError as error:
         print(f"seclude: {error}", file=sys.stderr)
+        if places is not None:
+            # crun throws away what hooks say; `seclude hook status` repeats it.
+            Registrations(places.state).note_error(str(error))
         return EXIT_ERROR
     return EXIT_CLEAN
 

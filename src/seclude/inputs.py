@@ -13,21 +13,23 @@ def read_text(path: str, *, limit: int, error: type[SecludeError]) -> str:
 
     Opened without blocking, so that a FIFO or a device under the name cannot hold us.
     """
+    # Whoever starts a container chooses paths, and somebody else may read the message.
+    shown = path if path.isprintable() else repr(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as failure:
         hint = "check the path" if isinstance(failure, FileNotFoundError) else ""
-        raise error(f"{path} cannot be read: {os.strerror(failure.errno or 0)}", hint=hint) from failure
+        raise error(f"{shown} cannot be read: {os.strerror(failure.errno or 0)}", hint=hint) from failure
     except ValueError as failure:
         raise error(f"{path!r} is no path: {failure}") from failure
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise error(f"{shown} is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path} is no regular file")
         raw = file.read(limit + 1)
     if len(raw) > limit:
-        raise error(f"{path} is larger than {limit} bytes")
+        raise error(f"{shown} is larger than {limit} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as failure:
-        raise error(f"{path} is not UTF-8 text: byte {failure.start}") from failure
+        raise error(f"{shown} is not UTF-8 text: byte {failure.start}") from failure

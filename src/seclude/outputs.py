@@ -45,7 +45,7 @@ class Output:
         directory, name = self._open_directory()
         try:
             self._check_existing(directory, name)
-            descriptor, beside = self._create_beside(directory, name)
+            descriptor, beside = self._create_beside(directory)
             try:
                 space = os.fstatvfs(descriptor)
             finally:
@@ -64,7 +64,7 @@ class Output:
         directory, name = self._open_directory()
         try:
             self._check_existing(directory, name)
-            descriptor, beside = self._create_beside(directory, name)
+            descriptor, beside = self._create_beside(directory)
             try:
                 try:
                     data = memoryview(text.encode("utf-8"))
@@ -75,16 +75,38 @@ class Output:
                 finally:
                     os.close(descriptor)
                 os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)
-            except OSError as error:
+            except BaseException as error:
                 os.unlink(beside, dir_fd=directory)
-                raise self._failure(error) from error
-            os.fsync(directory)
+                if isinstance(error, OSError):
+                    raise self._failure(error) from error
+                raise
+            try:
+                os.fsync(directory)
+            except OSError:
+                pass  # it is in place; some file systems cannot be asked to make sure of a directory
+        finally:
+            os.close(directory)
+
+    def remove(self) -> bool:
+        """Remove the file, if it is there and of the kind; raises OutputError if it is not, or cannot be."""
+        directory, name = self._open_directory()
+        try:
+            if not self._check_existing(directory, name):
+                return False
+            os.unlink(name, dir_fd=directory)
+            return True
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be removed: {os.strerror(error.errno or 0)}") from error
         finally:
             os.close(directory)
 
     def _failure(self, error: OSError) -> OutputError:
         reason = os.strerror(error.errno or 0)
-        hint = "make room, or choose another file system" if error.errno == errno.ENOSPC else "choose another path"
+        hint = (
+            "make room, or choose another file system"
+            if error.errno == errno.ENOSPC
+            else "choose another path"
+        )
         return OutputError(f"{self.path} cannot be written: {reason}", hint=hint)
 
     def _open_directory(self) -> tuple[int, str]:
@@ -94,7 +116,9 @@ class Output:
             raise OutputError(f"{path!r} is a relative path", hint="give an absolute one")
         *parents, name = path.split("/")[1:]
         if any(part in (".", "..") for part in (*parents, name)) or not path.isprintable():
-            raise OutputError(f"{path!r} is not a plain path", hint="leave out '.', '..' and control characters")
+            raise OutputError(
+                f"{path!r} is not a plain path", hint="leave out '.', '..' and control characters"
+            )
         if not name:
             raise OutputError(f"{path!r} names a directory", hint="add a file name")
         descriptor = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -113,43 +137,62 @@ class Output:
                         f"{path}: {walked} is a symbolic link", hint="give the real path of the directory"
                     ) from error
                 if error.errno == errno.ENOENT:
-                    raise OutputError(f"{path}: there is no directory {walked}", hint="create it first") from error
+                    raise OutputError(
+                        f"{path}: there is no directory {walked}", hint="create it first"
+                    ) from error
                 raise OutputError(f"{path}: {walked}: {os.strerror(error.errno or 0)}") from error
             os.close(descriptor)
             descriptor = following
-        readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
-        os.close(descriptor)
-        return readable, name
+        try:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor), name
+        except OSError as error:
+            raise OutputError(f"{path}: {walked}: {os.strerror(error.errno or 0)}") from error
+        finally:
+            os.close(descriptor)
 
-    def _check_existing(self, directory: int, name: str) -> None:
+    def _check_existing(self, directory: int, name: str) -> bool:
+        """Whether there is a file, which then may be replaced; raises OutputError for one that may not."""
+        try:
+            # Not opened before it is known what it is: to open a device can be to use it.
+            place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: {os.strerror(error.errno or 0)}", hint="choose another path"
+            ) from error
+        try:
+            mode = os.fstat(place).st_mode
+        finally:
+            os.close(place)
+        if stat.S_ISLNK(mode):
+            raise OutputError(f"{self.path} is a symbolic link", hint="choose another path")
+        if not stat.S_ISREG(mode):
+            raise OutputError(f"{self.path} exists and is no regular file", hint="choose another path")
+        if not self._may_replace(directory, name):
+            raise OutputError(
+                f"{self.path} exists and is no {self._kind}; it is not replaced",
+                hint="choose another path, or remove the file",
+            )
+        return True
+
+    def _may_replace(self, directory: int, name: str) -> bool:
         try:
             descriptor = os.open(
                 name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
             )
-        except FileNotFoundError:
-            return
         except OSError as error:
-            what = "a symbolic link" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
-            raise OutputError(f"{self.path}: {what}", hint="choose another path") from error
-        try:
+            raise OutputError(
+                f"{self.path}: {os.strerror(error.errno or 0)}", hint="choose another path"
+            ) from error
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise OutputError(f"{self.path} exists and is no regular file", hint="choose another path")
-            if status.st_size == 0:
-                return
-            if status.st_size <= LARGEST_REPLACED:
-                with os.fdopen(os.dup(descriptor), encoding="utf-8", errors="replace") as file:
-                    if self._is_kind(file.read()):
-                        return
-        finally:
-            os.close(descriptor)
-        raise OutputError(
-            f"{self.path} exists and is no {self._kind}; it is not replaced",
-            hint="choose another path, or remove the file",
-        )
+            if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_REPLACED:
+                return False
+            return status.st_size == 0 or self._is_kind(file.read())
 
-    def _create_beside(self, directory: int, name: str) -> tuple[int, str]:
-        beside = f".{name[:200]}.{os.urandom(8).hex()}"
+    def _create_beside(self, directory: int) -> tuple[int, str]:
+        beside = f".seclude-{os.urandom(8).hex()}"
         try:
             descriptor = os.open(
                 beside,
@@ -180,7 +223,9 @@ def allowed_directories(policy: str = POLICY) -> tuple[str, ...] | None:
     except OSError as error:
         raise OutputError(f"{policy} cannot be read: {os.strerror(error.errno or 0)}") from error
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
-        raise OutputError(f"{policy} can be changed by others than root", hint=f"chown root, chmod 644 {policy}")
+        raise OutputError(
+            f"{policy} can be changed by others than root", hint=f"chown root, chmod 644 {policy}"
+        )
     import tomllib
 
     try:
@@ -189,7 +234,9 @@ def allowed_directories(policy: str = POLICY) -> tuple[str, ...] | None:
         raise OutputError(f"{policy}: {error}") from error
     directories = table.pop("output-directories", None)
     if table:
-        raise OutputError(f"{policy}: unknown key {sorted(table)[0]!r}", hint="the one key is output-directories")
+        raise OutputError(
+            f"{policy}: unknown key {sorted(table)[0]!r}", hint="the one key is output-directories"
+        )
     if not isinstance(directories, list) or not all(
         isinstance(item, str) and item.startswith("/") for item in directories
     ):

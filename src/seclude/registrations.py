@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 
 from .bundle import Container
 from .errors import TraceError
@@ -16,10 +17,13 @@ from .model.frozen import frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 STATE = "/run/seclude"
 VERSION = 1
 LONGEST_ID = 128
+LAST_ERROR = "last-error"
+LONGEST_ERROR = 4096
 
 
 @frozen
@@ -52,6 +56,13 @@ class Registration:
         return start_of(self.pid) == self.started
 
 
+def _is_id(container: str) -> bool:
+    """Whether a runtime can have given a container this id (runc, libcontainer/factory_linux.go, idRegex)."""
+    return 0 < len(container) <= LONGEST_ID and all(
+        character.isascii() and (character.isalnum() or character in "_.+-") for character in container
+    )
+
+
 def start_of(pid: int) -> int:
     """The start of a process in clock ticks since boot, 0 if there is none such."""
     try:
@@ -71,9 +82,11 @@ class Registrations:
 
     def __enter__(self) -> Registrations:
         self._prepare()
-        self._lock = os.open(
-            os.path.join(self.directory, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
+        path = os.path.join(self.directory, "lock")
+        try:
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise TraceError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}") from error
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         return self
 
@@ -98,9 +111,7 @@ class Registrations:
             )
 
     def _path(self, container: str) -> str:
-        if not 0 < len(container) <= LONGEST_ID or not all(
-            character.isascii() and (character.isalnum() or character in "_.-") for character in container
-        ):
+        if not _is_id(container):
             raise TraceError(f"{container[:LONGEST_ID]!r} is no container id")
         return os.path.join(self.directory, f"{container}.json")
 
@@ -112,6 +123,8 @@ class Registrations:
                 file.write(jsontext.encode({"version": VERSION, **_plain(registration)}))
             os.rename(beside, path)
         except OSError as error:
+            if os.path.exists(beside):
+                os.unlink(beside)
             raise TraceError(f"{path} cannot be written: {os.strerror(error.errno or 0)}") from error
 
     def get(self, container: str) -> Registration | None:
@@ -119,14 +132,24 @@ class Registrations:
         path = self._path(container)
         try:
             with open(path, encoding="utf-8") as file:
-                values = jsontext.decode(file.read(), path)
+                values = jsontext.decode(file.read(), path, error=TraceError)
         except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise TraceError(f"{path} cannot be read: {error}") from error
+        hint = "remove it with `seclude hook gc --all`"
         if not isinstance(values, dict) or values.pop("version", None) != VERSION:
-            raise TraceError(f"{path} was written by another version", hint="remove it with `seclude hook gc --all`")
-        known = values.pop("known")
-        known = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-        return Registration(known=Container(**known), request=Request(**values.pop("request")), **values)
+            raise TraceError(f"{path} was written by another version", hint=hint)
+        try:
+            known: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.pop("known").items()
+            }
+            return Registration(
+                known=Container(**known), request=Request(**values.pop("request")), **_numbers(values)
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise TraceError(f"{path} is no registration: {error}", hint=hint) from error
 
     def remove(self, container: str) -> None:
         try:
@@ -134,19 +157,51 @@ class Registrations:
         except FileNotFoundError:
             pass
 
+    def note_error(self, message: str) -> None:
+        """Keep the hook's last error, for runtimes that throw away what hooks say; where it cannot be kept, nothing."""
+        try:
+            self._prepare()
+            path = os.path.join(self.directory, LAST_ERROR)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {message[:LONGEST_ERROR]}")
+        except (OSError, TraceError):
+            return
+
+    def last_error(self) -> str:
+        """When the hook last refused or failed (UTC) and what it said; empty if it has not since the machine started."""
+        try:
+            with open(os.path.join(self.directory, LAST_ERROR), encoding="utf-8", errors="replace") as file:
+                return file.read(LONGEST_ERROR + 32)
+        except OSError:
+            return ""
+
     def containers(self) -> tuple[str, ...]:
         """The ids of all registered containers, sorted."""
         try:
             names = os.listdir(self.directory)
         except FileNotFoundError:
             return ()
-        return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
+        return tuple(sorted(container for container in map(_container_of, names) if container))
 
     def __iter__(self) -> Iterator[Registration]:
         for container in self.containers():
             registration = self.get(container)
             if registration is not None:
                 yield registration
+
+
+def _container_of(name: str) -> str:
+    """The container whose registration has this file name, empty for other files."""
+    container = name.removesuffix(".json")
+    return container if name != container and _is_id(container) else ""
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, int]:
+    for name, value in values.items():
+        if type(value) is not int:
+            raise TypeError(f"{name} is no number")
+    return values
 
 
 def _plain(item: object) -> dict[str, object]:

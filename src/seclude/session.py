@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from . import __version__, bpffs, store
 from .baseline import PROCESS_ENGINE
+from .containers import Places, clear_stillborn
 from .engines.podman import HOOKS_FILE, PodmanEngine, hooks_file
 from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
@@ -150,6 +151,7 @@ def record_podman(
             child.go()
             status = child.wait(lambda: progress("the container is running"))
         if not os.path.exists(result):
+            clear_stillborn(Places(bpffs=settings.bpffs, state=settings.state, policy=settings.policy))
             raise RecordingError(
                 f"podman ended with status {status} and nothing was recorded",
                 hint="see what podman said above" if status else "see `seclude hook status`",

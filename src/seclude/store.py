@@ -27,7 +27,7 @@ LARGEST = 256 * 1024 * 1024
 
 def dumps(recording: Recording) -> str:
     """The recording as one line of JSON with a newline; every control character in it is escaped."""
-    return jsontext.encode({"format": FORMAT, "version": VERSION, **_value(recording)}) + "\n"
+    return jsontext.encode({"format": FORMAT, "version": VERSION, **_members(recording)}) + "\n"
 
 
 def loads(text: str, source: str) -> Recording:
@@ -35,7 +35,7 @@ def loads(text: str, source: str) -> Recording:
     value = jsontext.decode(text, source, error=RecordingError)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise RecordingError(f"{source} is no recording", hint=f'a recording has "format": "{FORMAT}"')
-    if value.get("version") != VERSION:
+    if value.get("version") != VERSION or isinstance(value["version"], bool):
         raise RecordingError(
             f"{source} has version {value.get('version')!r}; this seclude reads version {VERSION}",
             hint="record again, or use the seclude that wrote it",
@@ -55,16 +55,18 @@ def read(path: str) -> Recording:
 
 
 def _value(item: object) -> object:
-    """A frozen object as plain JSON values: fields at their default are left out."""
+    """Anything in a recording as plain JSON values."""
     if isinstance(item, tuple):
         return [_value(member) for member in item]
-    fields = getattr(type(item), "__fields__", None)
-    if fields is None:
-        return item
-    defaults = type(item).__defaults__  # type: ignore[attr-defined]
+    return _members(item) if hasattr(type(item), "__fields__") else item
+
+
+def _members(item: Any) -> dict[str, object]:
+    """A frozen object's fields by name; those at their default are left out."""
+    defaults = type(item).__defaults__
     return {
         name: _value(getattr(item, name))
-        for name in fields
+        for name in type(item).__fields__
         if name not in defaults or getattr(item, name) != defaults[name]
     }
 
@@ -79,7 +81,13 @@ def _read(cls: Any, value: object, source: str, path: str) -> Any:
     for name in cls.__fields__:
         if name not in value and name not in cls.__defaults__:
             raise RecordingError(f"{source}: {path}{name} is missing")
-    return cls(**{name: readers[name](member, source, f"{path}{name}") for name, member in value.items()})
+    fields = {name: readers[name](member, source, f"{path}{name}") for name, member in value.items()}
+    try:
+        return cls(**fields)
+    except RecordingError as error:
+        raise RecordingError(
+            f"{source}: {path}: {error.message}".replace(".: ", ": "), hint=error.hint
+        ) from None
 
 
 def _plain(kind: type | tuple[type, ...], label: str) -> Callable[[object, str, str], Any]:
@@ -162,5 +170,11 @@ _READERS: dict[str, dict[str, Callable[[object, str, str], Any]]] = {
         "values": _list(_list(_whole)),
         "complete": _truth,
     },
-    "Losses": {"calls": _whole, "facts": _whole, "contexts": _whole, "executables": _whole, "markers": _whole},
+    "Losses": {
+        "calls": _whole,
+        "facts": _whole,
+        "contexts": _whole,
+        "executables": _whole,
+        "markers": _whole,
+    },
 }

@@ -1,4 +1,4 @@
-"""Gives the engine tests an isolated podman (`bed`) and the OCI runtimes to run it with (`runtime`)."""
+"""Gives the engine tests an isolated podman (`bed`), the OCI runtimes (`runtime`) and the hook (`recorder`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ for directory in (HERE, HERE.parent / "workloads"):
 
 from podman_bed import Bed, open_bed  # noqa: E402
 from podman_config import missing, runtime_path  # noqa: E402
+from recording import Recorder  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,20 @@ def runtime(request: pytest.FixtureRequest) -> str:
     if not runtime_path(name):
         pytest.skip(f"{name} is not installed")
     return name
+
+
+@pytest.fixture(scope="session")
+def installed(bed: Bed) -> Iterator[Recorder]:
+    """The hook, installed in the bed for the session."""
+    recorder = Recorder(bed)
+    recorder.install()
+    yield recorder
+    recorder.uninstall()
+
+
+@pytest.fixture
+def recorder(installed: Recorder) -> Iterator[Recorder]:
+    """The hook; after the test nothing may be registered or pinned."""
+    yield installed
+    status = installed.status()
+    assert (status["recordings"], installed.pins()) == ([], [])

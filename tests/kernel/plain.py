@@ -43,7 +43,10 @@ def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[
 
 
 def record(
-    directory: Path, *command: str | Path, options: Sequence[str | Path] = (), before: Sequence[str | Path] = ()
+    directory: Path,
+    *command: str | Path,
+    options: Sequence[str | Path] = (),
+    before: Sequence[str | Path] = (),
 ) -> Recorded:
     """`seclude record` of a command; `before` is a command that starts seclude in turn (strace)."""
     profile, recording = directory / "profile.json", directory / "recording.json"
@@ -57,7 +60,9 @@ def confined(profile: Path, *command: str | Path) -> subprocess.CompletedProcess
     return run(*SECLUDE, "run", "--profile", profile, "--", *command)
 
 
-def profile_of(path: Path, *names: str, action: str = "SCMP_ACT_ALLOW", default: str = "SCMP_ACT_ERRNO") -> Path:
+def profile_of(
+    path: Path, *names: str, action: str = "SCMP_ACT_ALLOW", default: str = "SCMP_ACT_ERRNO"
+) -> Path:
     """A profile with one rule, written to `path`."""
     rule = {"names": sorted(names), "action": action}
     value = {"defaultAction": default, "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule]}
@@ -80,7 +85,9 @@ def straced(text: str, first: int) -> list[tuple[int, str]]:
         if not calls and (pid != first or name != "execve"):
             continue
         if not calls:
-            others = {int(earlier) for earlier in re.findall(r"^(\d+)", text.partition(line)[0], re.M)} - {first}
+            others = {int(earlier) for earlier in re.findall(r"^(\d+)", text.partition(line)[0], re.M)} - {
+                first
+            }
         if pid not in others:
             calls.append((pid, name))
     return calls

@@ -98,7 +98,7 @@ static struct call find_call(const char *name)
 		CALL(timerfd_create, EINVAL, GARBAGE, 0),
 		CALL(timerfd_gettime, EBADF, -1, BUFFER),
 		CALL(times, 0, BUFFER),
-		CALL(vmsplice, EBADF, -1, 0, 0, 0),
+		CALL(fadvise64, EBADF, -1, 0, 0, 0),
 		CALL(waitid, EINVAL, GARBAGE, 0, 0, 0, 0),
 	};
 	size_t i;

@@ -62,11 +62,11 @@ CONTEXTS = Workload(
     "contexts",
     ("contexts",),
     31,
-    _calls("msync times syncfs vmsplice sched_getattr getpriority"),
+    _calls("msync times syncfs fadvise64 sched_getattr getpriority"),
     contexts={
         "": _calls("msync getpriority"),
         "login": _calls("times sched_getattr"),
-        "checkout": _calls("syncfs vmsplice"),
+        "checkout": _calls("syncfs fadvise64"),
     },
 )
 

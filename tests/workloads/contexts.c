@@ -15,7 +15,7 @@ int main(void)
 	require("syncfs");
 	pid = fork();
 	if (pid == 0) {
-		require("vmsplice");
+		require("fadvise64");
 		_exit(0);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)

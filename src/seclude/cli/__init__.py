@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .. import __version__
@@ -22,7 +23,7 @@ def main() -> int:
         status = group.main(args=sys.argv[1:], prog_name="seclude", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-    except click.UsageError as error:
+    except click.ClickException as error:
         error.show()
         return EXIT_ERROR
     except click.Abort:
@@ -33,5 +34,7 @@ def main() -> int:
             print(f"seclude: hint: {printable(error.hint)}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
+        # Whoever read our output has gone; Python would say so once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_ERROR
     return status if isinstance(status, int) else 0

@@ -12,7 +12,9 @@ from typing import TextIO
 def printable(text: str, *, lines: bool = False, longest: int = 4000) -> str:
     """`text` with everything a terminal might act upon escaped, cut at `longest` characters."""
     shown = "".join(
-        character if character.isprintable() or (lines and character == "\n") else character.encode("unicode_escape").decode()
+        character
+        if character.isprintable() or (lines and character == "\n")
+        else character.encode("unicode_escape").decode()
         for character in text[:longest]
     )
     return shown + "..." if len(text) > longest else shown

@@ -13,7 +13,9 @@ from .record import _absolute
 
 
 @click.command()
-@click.option("--output", "-o", required=True, metavar="PROFILE", help="Write the profile here; - is standard output.")
+@click.option(
+    "--output", "-o", required=True, metavar="PROFILE", help="Write the profile here; - is standard output."
+)
 @synthesis_options
 @output_options
 @click.argument("recordings", metavar="RECORDING...", nargs=-1, required=True)

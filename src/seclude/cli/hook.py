@@ -10,12 +10,12 @@ import click
 
 from .. import bpffs, containers
 from ..engines.podman import HOOKS_DIRECTORIES, HOOKS_FILE, hooks_file
-from ..errors import OutputError, SecludeError
+from ..errors import OutputError
 from ..outputs import POLICY, Output
 from ..registrations import Registrations
 from ..session import PACKAGE, Settings, hook_arguments
 from ..trace.ebpf import EbpfTracer
-from .console import Console
+from .console import Console, printable
 from .options import output_options, place_options
 
 _hooks_dir = click.option(
@@ -47,7 +47,9 @@ def _file(hooks_dir: str) -> Output:
 @command.command()
 @_hooks_dir
 @place_options
-@click.option("--policy", default=POLICY, show_default=True, metavar="FILE", help="Where outputs may be written.")
+@click.option(
+    "--policy", default=POLICY, show_default=True, metavar="FILE", help="Where outputs may be written."
+)
 @output_options
 def install(hooks_dir: str, bpffs_path: str, state_dir: str, policy: str, quiet: bool, as_json: bool) -> int:
     """Write the hooks file. Containers without the annotation are not touched."""
@@ -78,13 +80,7 @@ def install(hooks_dir: str, bpffs_path: str, state_dir: str, policy: str, quiet:
 def uninstall(hooks_dir: str, quiet: bool, as_json: bool) -> int:
     """Remove the hooks file. Recordings that have begun are still finished."""
     output = _file(hooks_dir)
-    removed = os.path.exists(output.path)
-    if removed:
-        output.check()  # refuses a file of that name that is not ours
-        try:
-            os.unlink(output.path)
-        except OSError as error:
-            raise SecludeError(f"{output.path} cannot be removed: {error.strerror}") from error
+    removed = output.remove()
     console = Console(quiet=quiet, as_json=as_json)
     console.result(
         f"removed {output.path}" if removed else f"{output.path} is not there", {"removed": removed}
@@ -117,21 +113,32 @@ def status(hooks_dir: str, bpffs_path: str, state_dir: str, as_json: bool) -> in
             "loaded": tracer.pinned(),
             "unusable": problem,
             "recordings": recordings,
+            "last_error": Registrations(state_dir).last_error(),
         }
         click.echo(json.dumps(values))
         return 0
     click.echo(f"hooks file: {path if installed else 'none in ' + hooks_dir}")
-    click.echo(f"recorder: {'loaded' if tracer.pinned() else 'not loaded'}{'; ' + problem if problem else ''}")
+    click.echo(
+        f"recorder: {'loaded' if tracer.pinned() else 'not loaded'}{'; ' + problem if problem else ''}"
+    )
     click.echo(f"recordings: {len(recordings)}")
+    if error := Registrations(state_dir).last_error():
+        click.echo(f"last error: {printable(error)}")
     for item in recordings:
-        note = "" if item["state"] == "running" else " (leftover unless its clean-up is under way: seclude hook gc)"
+        note = (
+            ""
+            if item["state"] == "running"
+            else " (leftover unless its clean-up is under way: seclude hook gc)"
+        )
         click.echo(f"  {item['container']} {item['state']}{note}")
     return 0
 
 
 @command.command()
 @place_options
-@click.option("--all", "everything", is_flag=True, help="Also those still running, and a recorder of another version.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also those still running, and a recorder of another version."
+)
 @output_options
 def gc(bpffs_path: str, state_dir: str, everything: bool, quiet: bool, as_json: bool) -> int:
     """Remove what killed containers left: their recordings in progress, and the recorder if none is left."""

@@ -24,7 +24,9 @@ def synthesis_options(function: F) -> F:
     """How a profile is made from recordings: --from, --baseline, --errno, --insist."""
     for option in reversed(
         (
-            click.option("--from", "base", metavar="BASE", default="", help="Extend this profile: all of it stays."),
+            click.option(
+                "--from", "base", metavar="BASE", default="", help="Extend this profile: all of it stays."
+            ),
             click.option(
                 "--baseline",
                 default="auto",
@@ -51,11 +53,20 @@ def place_options(function: F) -> F:
     for option in reversed(
         (
             click.option(
-                "--bpffs", "bpffs_path", default=bpffs.DEFAULT, envvar="SECLUDE_BPFFS", show_default=True,
-                metavar="DIR", help="The BPF file system.",
+                "--bpffs",
+                "bpffs_path",
+                default=bpffs.DEFAULT,
+                envvar="SECLUDE_BPFFS",
+                show_default=True,
+                metavar="DIR",
+                help="The BPF file system.",
             ),
             click.option(
-                "--state-dir", default=STATE, envvar="SECLUDE_STATE_DIR", show_default=True, metavar="DIR",
+                "--state-dir",
+                default=STATE,
+                envvar="SECLUDE_STATE_DIR",
+                show_default=True,
+                metavar="DIR",
                 help="Where running recordings are registered.",
             ),
         )

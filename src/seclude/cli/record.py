@@ -16,14 +16,18 @@ from ..synthesize import conditional_arguments
 from .console import Console
 from .options import output_options, place_options, read_profile, synthesis_options, synthesized
 
-EPILOG = "Examples: seclude record -o ls.json -- podman run --rm debian ls / ;  seclude record -o ls.json -- ls /"
+EPILOG = (
+    "Examples: seclude record -o ls.json -- podman run --rm debian ls / ;  seclude record -o ls.json -- ls /"
+)
 
 
 @click.command(epilog=EPILOG, context_settings={"ignore_unknown_options": True})
 @click.option("--output", "-o", default="", metavar="PROFILE", help="Write the profile here.")
 @click.option("--recording", default="", metavar="FILE", help="Keep the recording here.")
 @click.option("--counts", is_flag=True, help="Count every call (it costs every call).")
-@click.option("--denials", is_flag=True, help="Also look for calls that a filter refused (it costs every call).")
+@click.option(
+    "--denials", is_flag=True, help="Also look for calls that a filter refused (it costs every call)."
+)
 @synthesis_options
 @place_options
 @output_options
@@ -70,7 +74,9 @@ def command(
             outputs["recording"].write(store.dumps(seen))
         synthesis = None
         if output:
-            synthesis = synthesized([seen], base=base, baseline=baseline, errno_name=errno_name, insist=insist)
+            synthesis = synthesized(
+                [seen], base=base, baseline=baseline, errno_name=errno_name, insist=insist
+            )
             outputs["profile"].write(oci.dumps(synthesis.profile))
     except OutputError as error:
         raise SecludeError(error.message, hint=error.hint, exit_code=recorded.status or EXIT_ERROR) from error

@@ -10,7 +10,7 @@ from ..bpffs import is_bpffs
 from ..errors import TraceError
 from ..model.recording import Observation
 from . import layout
-from .libbpf import BPF_NOEXIST, BpfObject, LibBpf
+from .libbpf import BpfObject, LibBpf
 from .observation import Tables, observation_of
 
 TYPE_CHECKING = False
@@ -110,6 +110,16 @@ class EbpfTracer:
                 hint="it was removed, or the machine has restarted since",
             )
         return observed
+
+    def stillborn(self) -> tuple[int, ...]:
+        """Targets of the pinned recorder whose first process has ended before it called the application's exec."""
+        if not self.pinned():
+            return ()
+        self._open()
+        try:
+            return Tables(self._library_(), self._map).stillborn()
+        except OSError as error:
+            raise TraceError(f"the recorder's tables cannot be read: {error}") from error
 
     def end(self, number: int) -> None:
         """Forget a target. Its processes, if any are left, are no longer recorded."""
@@ -244,11 +254,14 @@ class EbpfTracer:
             self._put("namespaces", key, value)
         if target.pid_namespace:
             key = layout.NAMESPACE_KEY.pack(layout.NAMESPACE_PID, target.pid_namespace)
-            try:
-                self._put("namespaces", key, value, BPF_NOEXIST)
-            except OSError as error:
-                if error.errno != errno.EEXIST:  # shared with a target that was there first
-                    raise
+            # Shared with a target that was there first, unless that has ended and the number is another's by now.
+            first = self._library_().lookup(self._map("namespaces"), key, layout.ID.size)
+            if first is None or self._has_ended(first):
+                self._put("namespaces", key, value)
+
+    def _has_ended(self, target: bytes) -> bool:
+        record = self._library_().lookup(self._map("targets"), target, layout.TARGET.size)
+        return record is None or bool(layout.TARGET.unpack(record)[-1])
 
     def _forget(self, number: int) -> None:
         try:

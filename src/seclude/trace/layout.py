@@ -57,7 +57,7 @@ MAPS = {
 }
 """Every map that is pinned: name -> bytes of a key, bytes of a value."""
 
-PROGRAMS = ("on_switch", "on_fork", "on_exec", "on_enter")
+PROGRAMS = ("on_switch", "on_fork", "on_exec", "on_end", "on_enter")
 """Attached as long as anything is recorded."""
 
 WATCH_PROGRAM = "on_exit"

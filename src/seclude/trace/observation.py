@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .libbpf import LibBpf
 
 COUNTS = layout.FLAG_COUNTS
+APP_WORDS = slice(layout.ABI_COUNT * layout.WORDS, 2 * layout.ABI_COUNT * layout.WORDS)
 
 
 def text_of(raw: bytes) -> str:
@@ -43,6 +44,17 @@ class Tables:
     def target(self, number: int) -> tuple[int, ...] | None:
         value = self._library.lookup(self._map("targets"), layout.ID.pack(number), layout.TARGET.size)
         return layout.TARGET.unpack(value) if value is not None else None
+
+    def stillborn(self) -> tuple[int, ...]:
+        """The numbers of targets that have ended without a call of the application."""
+        found = []
+        size = layout.TARGET.size
+        for keys, values in self._library.entries(self._map("targets"), *layout.MAPS["targets"]):
+            for index in range(len(keys) // 4):
+                target = layout.TARGET.unpack_from(values, index * size)
+                if target[-1] and not any(target[APP_WORDS]):
+                    found.append(layout.ID.unpack_from(keys, index * 4)[0])
+        return tuple(found)
 
     def of(self, name: str, number: int) -> Iterator[tuple[bytes, bytes]]:
         """The (key, value) pairs of a map whose key begins with the target's number."""
