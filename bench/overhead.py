@@ -13,6 +13,7 @@ from pathlib import Path
 
 from figures import Figure, Table, compared
 from programs import METER, OBJECT, Links, Unmeasurable, compiled
+
 from seclude.ports import Target
 from seclude.trace.ebpf import EbpfTracer
 from seclude.trace.libbpf import LibBpf

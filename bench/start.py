@@ -1,9 +1,8 @@
-"""What recording adds to the start of a container: `podman run --rm IMAGE true`, hooked and not in turn, figures out."""
+"""What recording adds to the start of a container: `podman run`, hooked and not in turn, figures out."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
 import subprocess
@@ -11,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from figures import Table, compared
 from programs import METER, ROOT, Unmeasurable, compiled

@@ -35,7 +35,8 @@ class Demonstration:
         """Run a command line; `status` and a part of what it `says` are what must come out."""
         image = self._bed.images["debian"]
         print(f"$ {line}", flush=True)
-        words = [str(SECLUDE) if word == "seclude" else word for word in shlex.split(line.replace(" debian ", f" {image} "))]
+        typed = shlex.split(line.replace(" debian ", f" {image} "))
+        words = [str(SECLUDE) if word == "seclude" else word for word in typed]
         result = self._bed.host(*words, cwd=self._bed.directory, env=self._environment)
         for shown in (result.out.splitlines(), result.err.splitlines()):
             for text in shown[:LONGEST]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from .errors import TraceError
+from .foreign import U64, Int, Library, Pointer, Text, get_errno, set_errno
 
 DEFAULT = "/sys/fs/bpf"
 MAGIC = 0xCAFE4A11  # include/uapi/linux/magic.h, BPF_FS_MAGIC
@@ -14,9 +14,9 @@ _MOUNT_FLAGS = 2 | 4 | 8  # MS_NOSUID | MS_NODEV | MS_NOEXEC, as systemd mounts 
 
 def is_bpffs(path: str) -> bool:
     """Whether `path` lies on a mounted BPF file system."""
-    buffer = (ctypes.c_long * 32)()  # struct statfs begins with f_type
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc.statfs(os.fsencode(path), buffer) == 0 and buffer[0] & 0xFFFFFFFF == MAGIC
+    status = (U64 * 32)()  # struct statfs begins with f_type, a long
+    statfs = Library(None).function("statfs", Int, (Text, Pointer))
+    return statfs(os.fsencode(path), status) == 0 and status[0] & 0xFFFFFFFF == MAGIC
 
 
 def ensure(path: str) -> bool:
@@ -26,10 +26,10 @@ def ensure(path: str) -> bool:
     """
     if is_bpffs(path):
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    ctypes.set_errno(0)
-    if path != DEFAULT or libc.mount(b"bpf", os.fsencode(path), b"bpf", _MOUNT_FLAGS, b"mode=0700") != 0:
-        reason = f": {os.strerror(ctypes.get_errno())}" if ctypes.get_errno() else ""
+    mount = Library(None).function("mount", Int, (Text, Text, Text, U64, Text))
+    set_errno(0)
+    if path != DEFAULT or mount(b"bpf", os.fsencode(path), b"bpf", _MOUNT_FLAGS, b"mode=0700") != 0:
+        reason = f": {os.strerror(get_errno())}" if get_errno() else ""
         raise TraceError(
             f"no BPF file system is mounted at {path}{reason}", hint=f"run `mount -t bpf bpf {path}` as root"
         )

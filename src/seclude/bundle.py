@@ -10,6 +10,10 @@ from .formats import jsontext
 from .inputs import read_text
 from .model.frozen import frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LARGEST_CONFIG = 16 * 1024 * 1024
 LARGEST_STORE = 64 * 1024 * 1024
 IMAGE_ANNOTATIONS = ("io.kubernetes.cri-o.ImageName", "io.kubernetes.cri.image-name")
@@ -107,8 +111,13 @@ def _image(config: object, bundle: str, container: str) -> str:
 
 def runtime_version(path: str) -> str:
     """The version that a runtime prints of itself ("1.1.5"), empty if it cannot be asked."""
+    return ask_version(path)()
+
+
+def ask_version(path: str) -> Callable[[], str]:
+    """The same without waiting: what is returned waits, and must be called."""
     if not path.startswith("/"):
-        return ""
+        return str
     reading, writing = os.pipe()
     try:
         pid = os.posix_spawn(
@@ -124,10 +133,14 @@ def runtime_version(path: str) -> str:
     except OSError:
         os.close(reading)
         os.close(writing)
-        return ""
+        return str
     os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        words = file.readline(256).decode("utf-8", "replace").split()
-    os.waitpid(pid, 0)
-    # "runc version 1.1.5+ds1", "crun version 1.8.1"
-    return words[2] if len(words) > 2 and words[1] == "version" else ""
+
+    def answer() -> str:
+        with os.fdopen(reading, "rb") as file:
+            words = file.readline(256).decode("utf-8", "replace").split()
+        os.waitpid(pid, 0)
+        # "runc version 1.1.5+ds1", "crun version 1.8.1"
+        return words[2] if len(words) > 2 and words[1] == "version" else ""
+
+    return answer

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 
-from . import __version__, bundle, store
-from .baseline import automatic
+from . import __version__, bundle
 from .errors import OutputError, ProfileError, SecludeError, TraceError
-from .formats import oci
 from .inputs import read_text
 from .model.frozen import frozen
-from .model.recording import Recording
 from .outputs import Output, allowed_directories
 from .ports import Target
 from .registrations import Registration, Registrations, Request, start_of
-from .synthesize import conditional_arguments, synthesize
 from .trace.ebpf import EbpfTracer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from .model.profile import Profile
+    from .model.recording import Recording
 
 UNSAVED = "unsaved"
 
@@ -33,7 +32,12 @@ class Places:
     policy: str
 
 
+# What only the end of a recording needs is imported there: each import delays the start of a container.
+
+
 def _read_profile(path: str) -> Profile:
+    from .formats import oci
+
     try:
         return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), path)
     except ProfileError as error:
@@ -41,12 +45,24 @@ def _read_profile(path: str) -> Profile:
         raise ProfileError(error.message.split("\n")[0], hint=error.hint) from None
 
 
+def _is_profile(text: str) -> bool:
+    from .formats import oci
+
+    return oci.looks_like_profile(text)
+
+
+def _is_recording(text: str) -> bool:
+    from . import store
+
+    return store.looks_like_recording(text)
+
+
 def _outputs(profile: str, recording: str) -> dict[str, Output]:
     wanted = {}
     if profile:
-        wanted["profile"] = Output(profile, "seccomp profile", oci.looks_like_profile)
+        wanted["profile"] = Output(profile, "seccomp profile", _is_profile)
     if recording:
-        wanted["recording"] = Output(recording, "recording", store.looks_like_recording)
+        wanted["recording"] = Output(recording, "recording", _is_recording)
     return wanted
 
 
@@ -54,7 +70,7 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
     """Check all that can be checked, then record process `pid` as the container; raises SecludeError, nothing left."""
     if os.geteuid() != 0:
         raise TraceError("recording containers needs root", hint="run the engine as root")
-    arguments = conditional_arguments(_read_profile(request.base)) if request.base else {}
+    arguments = _conditional_arguments(request.base) if request.base else {}
     directories = allowed_directories(places.policy)
     for output in _outputs(request.profile, request.recording).values():
         output.check(directories)
@@ -76,16 +92,25 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
         _clear_stillborn(tracer, registrations)
         number = tracer.begin(target)
         try:
-            registrations.add(Registration(number=number, started=start_of(pid), pid=pid, request=request, known=known))
+            registrations.add(
+                Registration(number=number, started=start_of(pid), pid=pid, request=request, known=known)
+            )
         except SecludeError:
             _end(tracer, number, registrations)
             raise
 
 
+def _conditional_arguments(base: str) -> Mapping[str, Sequence[int]]:
+    from .synthesize import conditional_arguments
+
+    return conditional_arguments(_read_profile(base))
+
+
 def _end(tracer: EbpfTracer, number: int, registrations: Registrations) -> None:
-    """The last one out takes the recorder along: an idle machine pays nothing."""
-    tracer.end(number)
-    if not registrations.containers():
+    """The last one out takes the recorder along, tables and all: an idle machine pays nothing."""
+    if registrations.containers():
+        tracer.end(number)
+    else:
         tracer.unpin()
 
 
@@ -157,8 +182,14 @@ def clear_stillborn(places: Places) -> None:
 
 def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
     """The recording of a registered container as it stands."""
-    observed = tracer.observe(registration.number)
+    from .model.recording import Recording
+
     known = registration.known
+    version = bundle.ask_version(known.runtime_path)  # it starts while we read
+    try:
+        observed = tracer.observe(registration.number)
+    finally:
+        runtime_version = version()
     facts = {name: getattr(known, name) for name in known.__fields__ if name != "runtime_path"}  # type: ignore[attr-defined]
     kernel = os.uname()
     return Recording(
@@ -167,7 +198,7 @@ def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
         tracer=tracer.name,
         kernel=kernel.release,
         machine=kernel.machine,
-        runtime_version=bundle.runtime_version(known.runtime_path),
+        runtime_version=runtime_version,
         counted=registration.request.counts,
         duration=observed.duration,
         calls=observed.calls,
@@ -181,6 +212,11 @@ def write(request: Request, recording: Recording) -> tuple[str, ...]:
 
     A container that ran unconfined did not show what its runtime needs under a filter: that comes from the baseline.
     """
+    from . import store
+    from .baseline import automatic
+    from .formats import oci
+    from .synthesize import synthesize
+
     outputs = _outputs(request.profile, request.recording)
     if request.recording:
         outputs["recording"].write(store.dumps(recording))
@@ -193,13 +229,15 @@ def write(request: Request, recording: Recording) -> tuple[str, ...]:
 
 
 def _kept_aside(recording: Recording, container: str, places: Places, error: Exception) -> SecludeError:
+    from . import store
+
     if not isinstance(error, SecludeError):
         error = SecludeError(f"{type(error).__name__}: {error}")
     directory = os.path.join(places.state, UNSAVED)
     aside = os.path.join(directory, f"{container}.json")
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
-        Output(aside, "recording", store.looks_like_recording).write(store.dumps(recording))
+        Output(aside, "recording", _is_recording).write(store.dumps(recording))
     except (OSError, OutputError):
         return error
     return SecludeError(error.message, hint=f"the recording is kept: `seclude generate {aside} -o PROFILE`")

@@ -5,6 +5,7 @@ Started twice for every annotated container, so nothing heavy is imported. A dro
 
 from __future__ import annotations
 
+import os
 import sys
 
 from . import bpffs, containers
@@ -42,6 +43,13 @@ def main() -> int:
     return EXIT_CLEAN
 
 
+def leave() -> None:
+    """The same as a process: gone without the interpreter's clean-up, which takes 2 ms and saves nobody anything."""
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ...]:
     """Begin or finish the recording of the container in `state` (OCI runtime-spec, "State"); notes for the user."""
     annotations = state.get("annotations")
@@ -67,7 +75,8 @@ def places_of(arguments: Sequence[str]) -> containers.Places:
         name = rest.pop(0)
         if name not in values or not rest:
             raise SecludeError(
-                f"unknown or incomplete argument {name!r}", hint="the hooks file is written by `seclude hook install`"
+                f"unknown or incomplete argument {name!r}",
+                hint="the hooks file is written by `seclude hook install`",
             )
         values[name] = rest.pop(0)
     return containers.Places(bpffs=values["--bpffs"], state=values["--state-dir"], policy=values["--policy"])
@@ -94,12 +103,18 @@ def request_of(annotations: Mapping[str, object]) -> Request | None:
     """
     trace = _annotation(annotations, ANNOTATION)
     recording = _annotation(annotations, RECORDING_ANNOTATION)
-    if not trace and not recording and ANNOTATION not in annotations and RECORDING_ANNOTATION not in annotations:
+    if (
+        not trace
+        and not recording
+        and ANNOTATION not in annotations
+        and RECORDING_ANNOTATION not in annotations
+    ):
         return None
     paths = _paths(trace) if ANNOTATION in annotations else {}
     if RECORDING_ANNOTATION in annotations and not recording.startswith("/"):
         raise SecludeError(
-            f"annotation {RECORDING_ANNOTATION}: {_short(recording)} is no absolute path", hint="give an absolute path"
+            f"annotation {RECORDING_ANNOTATION}: {_short(recording)} is no absolute path",
+            hint="give an absolute path",
         )
     return Request(
         profile=paths.get("of", ""),
@@ -144,7 +159,8 @@ def _paths(value: str) -> dict[str, str]:
             )
         if not path.startswith("/"):
             raise SecludeError(
-                f"annotation {ANNOTATION}: {prefix}:{_short(path)} is no absolute path", hint="give an absolute path"
+                f"annotation {ANNOTATION}: {prefix}:{_short(path)} is no absolute path",
+                hint="give an absolute path",
             )
         paths[prefix] = path
     if "of" not in paths:

@@ -181,20 +181,20 @@ def run_process(command: Sequence[str], profile: str) -> int:
     ) as filter_:
         # Where the kernel lets us do without, set-user-id programs keep working, as in a container.
         no_new_privileges = not effective >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1
-        with Child(command, lambda: filter_.load(no_new_privileges=no_new_privileges)) as child:
-            with _our_interrupts_ignored():
-                child.go()
-                return child.wait()
+        loaded = Child(command, lambda: filter_.load(no_new_privileges=no_new_privileges))
+        with loaded as child, _our_interrupts_ignored():
+            child.go()
+            return child.wait()
 
 
 def run_podman(command: Sequence[str], profile: str) -> int:
     """Run a container under a profile; podman's exit status. Raises SecludeError."""
     oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
     engine = PodmanEngine()
-    with Child(engine.enforced(engine.parse(command), os.path.abspath(profile))) as child:
-        with _our_interrupts_ignored():
-            child.go()
-            return child.wait()
+    enforced = engine.enforced(engine.parse(command), os.path.abspath(profile))
+    with Child(enforced) as child, _our_interrupts_ignored():
+        child.go()
+        return child.wait()
 
 
 def _capabilities() -> tuple[tuple[str, ...], int]:

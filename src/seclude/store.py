@@ -73,7 +73,7 @@ def _members(item: Any) -> dict[str, object]:
 
 def _read(cls: Any, value: object, source: str, path: str) -> Any:
     if not isinstance(value, dict):
-        raise RecordingError(f"{source}: {path or 'the file'} must be an object")
+        raise RecordingError(f"{source}: {path.rstrip('.') or 'the file'} must be an object")
     readers = _READERS[cls.__name__]
     for name in value:
         if name not in readers:

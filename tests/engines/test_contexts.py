@@ -1,43 +1,72 @@
-"""Markers: a run is split into contexts, and the marker itself leaves no trace."""
+"""Markers split a container's recording into contexts, and leave no trace of their own."""
 
 from __future__ import annotations
 
 import pytest
 from catalogue import CONTEXTS
 from podman_bed import WORKLOADS_DIR
-from recording import Recorder
+from recording import Recorded, Recorder
 
 pytestmark = pytest.mark.engine
 
+DISTINCTIVE = frozenset[str]().union(*CONTEXTS.contexts.values())
 
-def test_calls_belong_to_the_context_that_made_them(recorder: Recorder, runtime: str) -> None:
-    recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), runtime=runtime)
+
+def assert_split(recorded: Recorded) -> None:
     assert recorded.result.status == CONTEXTS.status
-    assert {call.context for call in recorded.calls("app")} == set(CONTEXTS.contexts)
-    distinctive = frozenset().union(*CONTEXTS.contexts.values())
+    assert {call.context for call in recorded.calls()} == set(CONTEXTS.contexts)
     for context, calls in CONTEXTS.contexts.items():
-        assert recorded.names("app", context=context) & distinctive == calls, context
+        assert recorded.names("app", context=context) & DISTINCTIVE == calls
+    assert not recorded.recording.losses.contexts + recorded.recording.losses.markers
 
 
-def test_the_marker_does_not_enter_the_profile(recorder: Recorder) -> None:
-    """crun with no-new-privileges makes no prctl of its own after the filter; the workload only marks."""
-    recorded = recorder.record(
-        *CONTEXTS.argv(WORKLOADS_DIR), runtime="crun", options=["--security-opt", "no-new-privileges"]
+def test_markers_split_the_recording(recorder: Recorder, runtime: str) -> None:
+    recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), runtime=runtime)
+    assert_split(recorded)
+    assert recorded.allowed >= DISTINCTIVE
+    # Each call in a context is one that was first seen there.
+    for call in recorded.calls("app"):
+        assert call.first.time >= 0  # type: ignore[union-attr]
+
+
+def test_marker_is_no_call(recorder: Recorder, runtime: str) -> None:
+    """The program calls prctl for its markers only: it does not enter the profile, and runs without it."""
+    recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), runtime=runtime)
+    assert "prctl" not in recorded.names("app")
+    tight = recorder.bed.write_profile(
+        recorder.path(".json"), sorted(recorded.allowed | recorded.names("runtime") - {"prctl"})
     )
-    assert recorded.result.status == CONTEXTS.status
-    assert len({call.context for call in recorded.calls("app")}) == 3
+    if "prctl" in recorded.names("runtime"):
+        tight = recorded.profile  # the runtime itself needs it
+    enforced = recorder.bed.run(*CONTEXTS.argv(WORKLOADS_DIR), runtime=runtime, seccomp=tight)
+    assert enforced.status == CONTEXTS.status, str(enforced)
+
+
+def test_marker_is_no_call_with_no_new_privileges(recorder: Recorder) -> None:
+    """crun calls no prctl after the filter then, so the profile has none at all."""
+    options = ["--security-opt", "no-new-privileges"]
+    recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), runtime="crun", options=options)
+    assert_split(recorded)
     assert "prctl" not in recorded.allowed
-    # Refused markers change nothing for the program.
-    again = recorder.bed.run(
-        *CONTEXTS.argv(WORKLOADS_DIR),
-        runtime="crun",
-        options=["--security-opt", "no-new-privileges"],
-        seccomp=recorded.profile,
+    enforced = recorder.bed.run(
+        *CONTEXTS.argv(WORKLOADS_DIR), runtime="crun", options=options, seccomp=recorded.profile
     )
-    assert (again.status, again.out) == (recorded.result.status, recorded.result.out)
+    assert enforced.status == CONTEXTS.status, str(enforced)
 
 
-def test_counts_are_kept_for_each_context(recorder: Recorder) -> None:
+def test_markers_are_no_denials(recorder: Recorder) -> None:
+    """Under a profile that refuses prctl the markers still work where nothing else is refused."""
+    recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), switches={"denials": "true"})
+    assert_split(recorded)
+    assert recorded.names("denied") == frozenset()
+
+
+def test_counts_by_context(recorder: Recorder) -> None:
     recorded = recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), switches={"counts": "true"})
-    assert recorded.recording.counted
-    assert all(call.count > 0 for call in recorded.calls("app"))
+    assert_split(recorded)
+    counts = {call.name: call.count for call in recorded.calls("app") if call.name in DISTINCTIVE}
+    assert counts == dict.fromkeys(DISTINCTIVE, 1)
+
+
+def test_unconfined(recorder: Recorder, runtime: str) -> None:
+    assert_split(recorder.record(*CONTEXTS.argv(WORKLOADS_DIR), runtime=runtime, seccomp="unconfined"))

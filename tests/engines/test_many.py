@@ -1,71 +1,99 @@
-"""Fifty containers at once: each with its own calls, nothing lost, nothing mixed, nothing left."""
+"""Many containers at once: each has its own calls, others and outsiders have no part in them, nothing remains."""
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from catalogue import SET_CALLS, SETS, set_workload
+from catalogue import SET_CALLS, SETS, SLEEPER, Workload, set_workload
 from podman_bed import WORKLOADS_DIR
-from recording import Recorded, Recorder
+from recording import SOURCES, Recorded, Recorder
 
 pytestmark = pytest.mark.engine
 
-TOGETHER = 8_000
-"""Milliseconds that each container waits before it goes on: longer than two cores take to start the fifty."""
+SIDE_BY_SIDE = 10
 
 
-def outside(recorder: Recorder, directory: Path) -> subprocess.Popen[bytes]:
-    """A process of no container that keeps making calls which no set has."""
-    script = f"while [ ! -e {directory}/stop ]; do /bin/sync -f {directory}; done"
-    return subprocess.Popen(["sh", "-c", script])
+def test_fifty_at_once(recorder: Recorder) -> None:
+    """They overlap in time, half on each runtime; nothing is pinned after the last."""
+    workloads = [set_workload(number, milliseconds=3000) for number in range(SETS)]
+
+    def run(workload: Workload) -> Recorded:
+        runtime = ("runc", "crun")[int(workload.command[1]) % 2]
+        return recorder.record(*workload.argv(WORKLOADS_DIR), runtime=runtime, timeout=240)
+
+    with ThreadPoolExecutor(SETS) as pool:
+        recorded = list(pool.map(run, workloads))
+    for workload, one in zip(workloads, recorded, strict=True):
+        assert one.result.status == workload.status, str(one.result)
+        assert one.names() & SET_CALLS == workload.native
+        assert one.allowed & SET_CALLS == workload.native
+        losses = one.recording.losses
+        assert not any((losses.calls, losses.facts, losses.contexts, losses.executables, losses.markers))
+        programs = {call.first.comm for call in one.calls("app")}  # type: ignore[union-attr]
+        assert programs == {"set"}
+    assert len({one.recording.container for one in recorded}) == SETS
+    assert (recorder.status()["loaded"], recorder.pins()) == (False, [])
 
 
-def test_fifty_at_once(recorder: Recorder, tmp_path: Path) -> None:
+def test_outsiders_are_not_recorded(recorder: Recorder, tmp_path: Path) -> None:
+    """Neither a process of the host nor a container without the annotation leaves a trace in a recording."""
     bed = recorder.bed
-    workloads = [set_workload(number, TOGETHER) for number in range(SETS)]
-    neighbour = outside(recorder, tmp_path)
-    running: list[tuple[subprocess.Popen[bytes], Recorded]] = []
-    try:
-        for workload in workloads:
-            profile, file = recorder.path(".json"), recorder.path(".recording.json")
-            command = bed.run_arguments(
-                *workload.argv(WORKLOADS_DIR), annotations=recorder.annotations(profile, file)
-            )
-            process = subprocess.Popen(
-                bed.command(*command), env=bed.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-            running.append((process, Recorded(None, profile, file)))  # type: ignore[arg-type]
-        most = 0
-        while any(process.poll() is None for process, _ in running):
-            most = max(most, len(recorder.status()["recordings"]))
-        for (process, _), workload in zip(running, workloads, strict=True):
-            assert process.stdout is not None
-            assert process.wait() == workload.status, process.stdout.read().decode()
-    finally:
-        (tmp_path / "stop").touch()
-        neighbour.wait(30)
-        for process, _ in running:
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
-    assert most > 1, "they never ran together"
-    for (_, recorded), workload in zip(running, workloads, strict=True):
-        assert recorded.recording.losses.calls == 0
-        assert recorded.names("app") & SET_CALLS == workload.native, workload.name
-        assert recorded.allowed & SET_CALLS == workload.native, workload.name
-        assert not recorded.names() & {"syncfs", "sync"}
-    # The fixture asserts that nothing is registered or pinned after the last one.
-
-
-def test_outside_is_never_recorded(recorder: Recorder) -> None:
-    """A container that was not asked for, started beside one that was, appears in no recording."""
-    bed = recorder.bed
-    container, recorded = recorder.start("sleep", "30")
-    bed.run(*set_workload(3).argv(WORKLOADS_DIR))
-    bed.podman("kill", container).succeeded()
+    container, recorded = recorder.start(*SLEEPER.argv(WORKLOADS_DIR))
+    bed.wait_for_line(container, SLEEPER.line)
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        others = pool.map(
+            lambda number: bed.run(
+                *set_workload(number).argv(WORKLOADS_DIR), runtime=("runc", "crun")[number % 2]
+            ),
+            range(SIDE_BY_SIDE),
+        )
+        assert all(other.status == set_workload(number).status for number, other in enumerate(others))
+    subprocess.run(["mkdir", tmp_path / "new"], check=True)
+    bed.podman("kill", "--signal", "TERM", container).succeeded()
     bed.podman("wait", container).succeeded()
-    bed.podman("rm", "--force", container).succeeded()
-    assert not recorded.names() & SET_CALLS
-    assert {first.comm for first in (call.first for call in recorded.calls("app"))} == {"sleep"}  # type: ignore[union-attr]
+    assert recorded.names("app") >= SLEEPER.native
+    assert not recorded.names() & (SET_CALLS | {"mkdir"})
+
+
+def test_reused_namespace_numbers(recorder: Recorder) -> None:
+    """The kernel gives the numbers of an ended container's namespaces to others before its recording is written."""
+
+    def run(number: int) -> Recorded | None:
+        if number % 2:
+            recorder.bed.run("true", runtime="runc")
+            return None
+        return recorder.record("true", runtime="crun")
+
+    with ThreadPoolExecutor(6) as pool:
+        recorded = [one for one in pool.map(run, range(60)) if one]
+    for one in recorded:
+        assert {call.first.comm for call in one.calls()} <= {"crun", "true"}  # type: ignore[union-attr]
+
+
+def test_an_engine_of_another_python(recorder: Recorder) -> None:
+    """The hook is started by its file alone: isolated, without site-packages, with what it needs to import."""
+    hook = json.loads((recorder.bed.hooks_dir / "seclude.json").read_text())["hook"]
+    assert hook["args"][1:3] == ["-I", "-S"]
+    state = json.dumps({"ociVersion": "1.0.2", "id": "none", "status": "stopped", "bundle": "/", "annotations": {}})
+    done = subprocess.run(
+        [hook["path"], *hook["args"][1:]], input=state.encode(), capture_output=True, env={}, cwd="/", timeout=20
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LOADED, SOURCES], capture_output=True, text=True, check=True
+    )
+    assert loaded.stdout.split() == []
+
+
+_LOADED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import seclude.hook
+heavy = ("click", "rich", "json", "re", "typing", "dataclasses", "subprocess", "tempfile", "pathlib", "jinja2")
+print(*(name for name in heavy if name in sys.modules))
+"""

@@ -19,6 +19,7 @@ from seclude.ports import Target
 from seclude.trace import ebpf, layout
 from seclude.trace.ebpf import EbpfTracer
 from seclude.trace.libbpf import LibBpf
+from seclude.trace.tables import Tables
 
 pytestmark = [
     pytest.mark.kernel,
@@ -156,7 +157,7 @@ class TestPrivate:
             child.wait()
             with pytest.raises(TraceError, match=f"knows no target {number}"):
                 tracer.observe(number)
-        tables = ebpf.Tables(tracer._library_(), tracer._map)
+        tables = Tables(tracer._library_(), tracer._map)
         for name in ("facts", "names", "argument_masks", "argument_values"):
             assert list(tables.of(name, number)) == [], name
 

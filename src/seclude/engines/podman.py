@@ -96,7 +96,7 @@ def hooks_file(arguments: Mapping[str, str], package: str) -> str:
     `package` is the directory that holds the package `seclude`, `arguments` the hook's. Python starts isolated and
     without site-packages: nothing in the environment or the working directory can change what root runs.
     """
-    start = f"import sys; sys.path.insert(0, {package!r}); from seclude.hook import main; sys.exit(main())"
+    start = f"import sys; sys.path.insert(0, {package!r}); from seclude.hook import leave; leave()"
     python = os.path.realpath(sys.executable)
     words = [word for name, value in arguments.items() for word in (name, value)]
     hook = {"path": python, "args": [python, "-I", "-S", "-c", start, *words]}

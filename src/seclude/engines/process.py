@@ -60,7 +60,7 @@ class Child:
                 signal.signal(number, signal.SIG_DFL)
             if before_exec is not None:
                 before_exec()
-            os.execv(path, command)
+            os.execv(path, command)  # noqa: S606 (the command is the user's own)
         except BaseException as error:
             os.write(failing, str(error).encode("utf-8", "replace")[:4096])
         finally:
@@ -106,7 +106,7 @@ class Child:
 
 
 class Descendants:
-    """While entered, processes that CMD leaves behind become our children instead of init's, so that we see their end."""
+    """While entered, processes that CMD leaves behind become our children, not init's: we see their end."""
 
     def __enter__(self) -> Descendants:
         self._set(1)

@@ -8,13 +8,13 @@ import time
 
 from ..bpffs import is_bpffs
 from ..errors import TraceError
-from ..model.recording import Observation
 from . import layout
 from .libbpf import BpfObject, LibBpf
-from .observation import Tables, observation_of
+from .tables import Tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..model.recording import Observation
     from ..ports import Target
 
 OBJECT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "recorder.bpf.o")
@@ -94,11 +94,15 @@ class EbpfTracer:
                 reason = f"process {target.pid} has ended"
             else:
                 reason = str(error)
-            raise TraceError(f"the recording cannot begin: {reason}", hint="see `seclude hook status`") from error
+            raise TraceError(
+                f"the recording cannot begin: {reason}", hint="see `seclude hook status`"
+            ) from error
         return number
 
     def observe(self, number: int) -> Observation:
         """What has been seen so far of a target; raises TraceError if there is none of that number."""
+        from .observation import observation_of  # not needed where a recording begins
+
         self._open()
         try:
             observed = observation_of(self._library_(), self._map, number)
@@ -193,7 +197,9 @@ class EbpfTracer:
                     "the kernel refused the recorder (permission denied)",
                     hint="run as root, outside user namespaces",
                 ) from error
-            raise TraceError(f"the recorder cannot be loaded: {error}", hint="see `seclude doctor`") from error
+            raise TraceError(
+                f"the recorder cannot be loaded: {error}", hint="see `seclude doctor`"
+            ) from error
 
     def _pin(self, loaded: BpfObject) -> None:
         library = self._library_()
@@ -201,7 +207,9 @@ class EbpfTracer:
         for name in layout.MAPS:
             if name != "meta":
                 library.pin(loaded.map(name), os.path.join(self._pins, name))
-        library.pin(loaded.program(layout.WATCH_PROGRAM), os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM))
+        library.pin(
+            loaded.program(layout.WATCH_PROGRAM), os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM)
+        )
         for name in layout.PROGRAMS:
             link = library.attach(loaded.program(name))
             self._links.append(link)

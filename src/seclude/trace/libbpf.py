@@ -1,39 +1,41 @@
-"""The part of libbpf 1.x that the recorder needs, through ctypes: file descriptors and bytes in and out."""
+"""The part of libbpf 1.x that the recorder needs: file descriptors and bytes in and out."""
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
+from .. import foreign
 from ..errors import TraceError
+from ..foreign import U32, U64, Int, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 BPF_TRACE_RAW_TP = 23  # include/uapi/linux/bpf.h, enum bpf_attach_type
 BPF_ANY = 0
 BPF_NOEXIST = 1
 
-_POINTER = ctypes.c_void_p
-_SIGNATURES = {
+_POINTER = foreign.Pointer
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "libbpf_set_print": (_POINTER, [_POINTER]),
-    "bpf_object__open_file": (_POINTER, [ctypes.c_char_p, _POINTER]),
-    "bpf_object__load": (ctypes.c_int, [_POINTER]),
+    "bpf_object__open_file": (_POINTER, [Text, _POINTER]),
+    "bpf_object__load": (Int, [_POINTER]),
     "bpf_object__close": (None, [_POINTER]),
-    "bpf_object__find_map_fd_by_name": (ctypes.c_int, [_POINTER, ctypes.c_char_p]),
-    "bpf_object__find_program_by_name": (_POINTER, [_POINTER, ctypes.c_char_p]),
-    "bpf_program__fd": (ctypes.c_int, [_POINTER]),
-    "bpf_obj_pin": (ctypes.c_int, [ctypes.c_int, ctypes.c_char_p]),
-    "bpf_obj_get": (ctypes.c_int, [ctypes.c_char_p]),
-    "bpf_link_create": (ctypes.c_int, [ctypes.c_int, ctypes.c_int, ctypes.c_int, _POINTER]),
-    "bpf_map_update_elem": (ctypes.c_int, [ctypes.c_int, _POINTER, _POINTER, ctypes.c_uint64]),
-    "bpf_map_lookup_elem": (ctypes.c_int, [ctypes.c_int, _POINTER, _POINTER]),
-    "bpf_map_delete_elem": (ctypes.c_int, [ctypes.c_int, _POINTER]),
-    "bpf_map_lookup_batch": (ctypes.c_int, [ctypes.c_int, *[_POINTER] * 6]),
-    "bpf_map_get_info_by_fd": (ctypes.c_int, [ctypes.c_int, _POINTER, _POINTER]),
-    "bpf_obj_get_info_by_fd": (ctypes.c_int, [ctypes.c_int, _POINTER, _POINTER]),
+    "bpf_object__find_map_fd_by_name": (Int, [_POINTER, Text]),
+    "bpf_object__find_program_by_name": (_POINTER, [_POINTER, Text]),
+    "bpf_program__fd": (Int, [_POINTER]),
+    "bpf_obj_pin": (Int, [Int, Text]),
+    "bpf_obj_get": (Int, [Text]),
+    "bpf_link_create": (Int, [Int, Int, Int, _POINTER]),
+    "bpf_map_update_elem": (Int, [Int, _POINTER, _POINTER, U64]),
+    "bpf_map_lookup_elem": (Int, [Int, _POINTER, _POINTER]),
+    "bpf_map_delete_elem": (Int, [Int, _POINTER]),
+    "bpf_map_lookup_batch": (Int, [Int, *[_POINTER] * 6]),
+    "bpf_map_get_info_by_fd": (Int, [Int, _POINTER, _POINTER]),
+    "bpf_obj_get_info_by_fd": (Int, [Int, _POINTER, _POINTER]),
 }
 
 
@@ -45,27 +47,28 @@ class LibBpf:
 
     def __init__(self, name: str = "libbpf.so.1") -> None:
         try:
-            self._library = ctypes.CDLL(name, use_errno=True)
+            self._library = foreign.Library(name)
         except OSError as error:
             raise TraceError(
                 f"{name} cannot be loaded: {error}",
                 hint="install libbpf 1.x: `apt-get install libbpf1` on Debian and Ubuntu, "
                 "`dnf install libbpf` on Fedora",
             ) from error
+        self._functions: dict[str, Any] = {}
         self._call("libbpf_set_print", None)
 
     def _call(self, name: str, *arguments: object) -> int:
-        function = getattr(self._library, name)
-        if function.argtypes is None:
-            function.restype, function.argtypes = _SIGNATURES[name]
-        ctypes.set_errno(0)
+        function = self._functions.get(name)
+        if function is None:
+            function = self._functions[name] = self._library.function(name, *_SIGNATURES[name])
+        foreign.set_errno(0)
         result = function(*arguments)
         return result if result is not None else 0
 
     def _checked(self, name: str, *arguments: object) -> int:
         result = self._call(name, *arguments)
         if result < 0:
-            number = ctypes.get_errno() or -result
+            number = foreign.get_errno() or -result
             raise OSError(number, f"{name}: {os.strerror(number)}")
         return result
 
@@ -73,7 +76,7 @@ class LibBpf:
         """The compiled programs and maps in `path`, loaded into the kernel."""
         handle = self._call("bpf_object__open_file", os.fsencode(path), None)
         if not handle:
-            number = ctypes.get_errno()
+            number = foreign.get_errno()
             raise OSError(number, f"{path}: {os.strerror(number)}")
         loaded = BpfObject(self, handle)
         try:
@@ -96,16 +99,16 @@ class LibBpf:
 
     def map_sizes(self, descriptor: int) -> tuple[int, int]:
         """(bytes of a key, bytes of a value): struct bpf_map_info has type, id, key_size, value_size, ..."""
-        info = (ctypes.c_uint32 * 32)()
-        length = ctypes.c_uint32(ctypes.sizeof(info))
-        self._checked("bpf_obj_get_info_by_fd", descriptor, ctypes.byref(info), ctypes.byref(length))
+        info = (U32 * 32)()
+        length = U32(foreign.sizeof(info))
+        self._checked("bpf_obj_get_info_by_fd", descriptor, foreign.byref(info), foreign.byref(length))
         return info[2], info[3]
 
     def update(self, descriptor: int, key: bytes, value: bytes, flags: int = BPF_ANY) -> None:
         self._checked("bpf_map_update_elem", descriptor, key, value, flags)
 
     def lookup(self, descriptor: int, key: bytes, size: int) -> bytes | None:
-        value = ctypes.create_string_buffer(size)
+        value = foreign.buffer(size)
         try:
             self._checked("bpf_map_lookup_elem", descriptor, key, value)
         except OSError as error:
@@ -126,13 +129,13 @@ class LibBpf:
     def entries(self, descriptor: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
         """Every (keys, values) block of a hash map, each a run of whole entries in the same order."""
         room = 1024
-        token = ctypes.create_string_buffer(8)
+        token = foreign.buffer(8)
         first = True
         while True:
-            keys = ctypes.create_string_buffer(room * key_size)
-            values = ctypes.create_string_buffer(room * value_size)
-            count = ctypes.c_uint32(room)
-            following = ctypes.create_string_buffer(8)
+            keys = foreign.buffer(room * key_size)
+            values = foreign.buffer(room * value_size)
+            count = U32(room)
+            following = foreign.buffer(8)
             last = False
             try:
                 self._checked(
@@ -142,7 +145,7 @@ class LibBpf:
                     following,
                     keys,
                     values,
-                    ctypes.byref(count),
+                    foreign.byref(count),
                     None,
                 )
             except OSError as error:

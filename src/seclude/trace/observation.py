@@ -1,4 +1,4 @@
-"""Reads the recorder's tables: one target's number in, its Observation out, or its entries removed."""
+"""Reads the recorder's tables: one target's number in, its Observation out."""
 
 from __future__ import annotations
 
@@ -18,77 +18,20 @@ from ..model.recording import (
     Observation,
 )
 from . import layout
+from .tables import Tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from .libbpf import LibBpf
 
 COUNTS = layout.FLAG_COUNTS
-APP_WORDS = slice(layout.ABI_COUNT * layout.WORDS, 2 * layout.ABI_COUNT * layout.WORDS)
 
 
 def text_of(raw: bytes) -> str:
     """A NUL-ended name from a hostile process as text: bytes that are no UTF-8 come out as \\xNN."""
     return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-
-
-class Tables:
-    """The entries of one target in the recorder's maps; OSError passes through."""
-
-    def __init__(self, library: LibBpf, map_of: Callable[[str], int]) -> None:
-        self._library = library
-        self._map = map_of
-
-    def target(self, number: int) -> tuple[int, ...] | None:
-        value = self._library.lookup(self._map("targets"), layout.ID.pack(number), layout.TARGET.size)
-        return layout.TARGET.unpack(value) if value is not None else None
-
-    def stillborn(self) -> tuple[int, ...]:
-        """The numbers of targets that have ended without a call of the application."""
-        found = []
-        size = layout.TARGET.size
-        for keys, values in self._library.entries(self._map("targets"), *layout.MAPS["targets"]):
-            for index in range(len(keys) // 4):
-                target = layout.TARGET.unpack_from(values, index * size)
-                if target[-1] and not any(target[APP_WORDS]):
-                    found.append(layout.ID.unpack_from(keys, index * 4)[0])
-        return tuple(found)
-
-    def of(self, name: str, number: int) -> Iterator[tuple[bytes, bytes]]:
-        """The (key, value) pairs of a map whose key begins with the target's number."""
-        key_size, value_size = layout.MAPS[name]
-        prefix = layout.ID.pack(number)
-        for keys, values in self._library.entries(self._map(name), key_size, value_size):
-            for index in range(len(keys) // key_size):
-                if keys.startswith(prefix, index * key_size):
-                    yield (
-                        keys[index * key_size : (index + 1) * key_size],
-                        values[index * value_size : (index + 1) * value_size],
-                    )
-
-    def ask_arguments(self, number: int, arguments: Mapping[str, Sequence[int]]) -> None:
-        """Have the distinct values kept of the arguments at these indices, call name -> indices."""
-        for name, indices in arguments.items():
-            mask = sum(1 << index for index in set(indices))
-            for abi, label in enumerate(ABIS):
-                call = syscalls.number_of(label, name)
-                if call is not None:
-                    key = layout.ARGUMENT_CALL.pack(number, layout.slot_of_number(abi, call), abi)
-                    self._library.update(self._map("argument_masks"), key, layout.ARGUMENT_MASK.pack(mask, 0))
-
-    def remove(self, number: int) -> None:
-        """Take every entry of the target away, the target itself first so that nothing is added meanwhile."""
-        self._library.delete(self._map("targets"), layout.ID.pack(number))
-        for keys, values in self._library.entries(self._map("namespaces"), *layout.MAPS["namespaces"]):
-            size = layout.NAMESPACE_KEY.size
-            for index in range(len(values) // 4):
-                if values[index * 4 : index * 4 + 4] == layout.ID.pack(number):
-                    self._library.delete(self._map("namespaces"), keys[index * size : (index + 1) * size])
-        for name in ("facts", "names", "argument_masks", "argument_values"):
-            for key, _ in list(self.of(name, number)):
-                self._library.delete(self._map(name), key)
 
 
 def observation_of(library: LibBpf, map_of: Callable[[str], int], number: int) -> Observation | None:
