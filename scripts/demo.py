@@ -53,7 +53,9 @@ def demonstrate(bed: Bed) -> int:
     demo = Demonstration(bed)
     run = "podman run --rm --network none"
     denied = "Operation not permitted"
-    demo.step("Record the calls that `ls /` makes in a container, and write the profile that allows just those.")
+    demo.step(
+        "Record the calls that `ls /` makes in a container, and write the profile that allows just those."
+    )
     demo.run(f"seclude record -o ls.json -- {run} debian ls /", says="calls recorded")
     demo.run("cat ls.json", says="SCMP_ACT_ERRNO")
     demo.step("Under its profile `ls /` still runs ...")
@@ -66,7 +68,9 @@ def demonstrate(bed: Bed) -> int:
     demo.step("The same with the hook that podman itself starts, a drop-in for oci-seccomp-bpf-hook.")
     demo.run(f"seclude hook install --hooks-dir {bed.hooks_dir}")
     annotation = f"io.containers.trace-syscall=of:{bed.directory}/hook.json"
-    demo.run(f"podman --hooks-dir {bed.hooks_dir} run --rm --network none --annotation {annotation} debian ls /")
+    demo.run(
+        f"podman --hooks-dir {bed.hooks_dir} run --rm --network none --annotation {annotation} debian ls /"
+    )
     demo.run(f"{run} --security-opt seccomp=hook.json debian ls /")
     demo.run(f"{run} --security-opt seccomp=hook.json debian mkdir /tmp/new", status=1, says="cannot create")
     demo.run(f"seclude hook uninstall --hooks-dir {bed.hooks_dir}")

@@ -58,7 +58,9 @@ def measure(bed: Bed, runtime: str, no_new_privileges: bool) -> dict[str, Any]:
     common = NO_NEW_PRIVILEGES if no_new_privileges else ()
     variants = {name: record(bed, runtime, [*options, *common]) for name, options in VARIANTS.items()}
     recordings = {name: recording for name, recording in variants.items() if recording is not None}
-    load = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    load = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))
+    ]
     try:
         repeated = [record(bed, runtime, common) for _ in range(REPEATS)]
     finally:

@@ -16,7 +16,7 @@ def is_bpffs(path: str) -> bool:
     """Whether `path` lies on a mounted BPF file system."""
     status = (U64 * 32)()  # struct statfs begins with f_type, a long
     statfs = Library(None).function("statfs", Int, (Text, Pointer))
-    return statfs(os.fsencode(path), status) == 0 and status[0] & 0xFFFFFFFF == MAGIC
+    return bool(statfs(os.fsencode(path), status) == 0 and status[0] & 0xFFFFFFFF == MAGIC)
 
 
 def ensure(path: str) -> bool:

@@ -87,10 +87,10 @@ class Library:
     """A shared library, or the running program itself (None); raises OSError where it cannot be loaded."""
 
     def __init__(self, name: str | None) -> None:
-        self._handle = dlopen(name, os.RTLD_NOW)  # the name by which _ctypes looks for it
+        self._handle = dlopen(name, os.RTLD_NOW)  # type: ignore[arg-type]  # the name by which _ctypes looks for it
 
     def function(self, name: str, result: Any, arguments: Sequence[Any]) -> Any:
         """The function `name`; the C error number of its last call is what get_errno says. Raises AttributeError."""
-        function: Any = _Function((name, self))
+        function: Any = _Function((name, self))  # type: ignore[arg-type]
         function.restype, function.argtypes = result, list(arguments)
         return function

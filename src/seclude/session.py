@@ -64,7 +64,10 @@ def hook_arguments(settings: Settings) -> dict[str, str]:
 
 
 def record_process(
-    command: Sequence[str], settings: Settings, progress: Callable[[str], None], arguments: dict[str, tuple[int, ...]]
+    command: Sequence[str],
+    settings: Settings,
+    progress: Callable[[str], None],
+    arguments: dict[str, tuple[int, ...]],
 ) -> Recorded:
     """Record a plain process and all its descendants, to the end of the last one. Raises SecludeError."""
     tracer = EbpfTracer()
@@ -88,7 +91,9 @@ def record_process(
                 child.go()
                 status = child.wait(tick)
             try:
-                descendants.wait(lambda: progress("the command has ended, its descendants have not (Ctrl-C to stop)"))
+                descendants.wait(
+                    lambda: progress("the command has ended, its descendants have not (Ctrl-C to stop)")
+                )
             except KeyboardInterrupt:
                 progress("stopped; what the descendants call from now on is not recorded")
             observed = tracer.observe(number)
@@ -129,7 +134,9 @@ def record_podman(
             "whose profile is complete when `podman wait` returns",
         )
     if os.geteuid() != 0:
-        raise TraceError("recording containers needs root", hint="run `sudo seclude record -- podman run ...`")
+        raise TraceError(
+            "recording containers needs root", hint="run `sudo seclude record -- podman run ...`"
+        )
     if bpffs.ensure(settings.bpffs):
         progress(f"mounted a BPF file system at {settings.bpffs}")
     with Registrations(settings.state):

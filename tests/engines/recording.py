@@ -93,7 +93,11 @@ class Recorder:
         }
 
     def record(
-        self, *command: str | Path, base: Path | None = None, switches: Mapping[str, str] | None = None, **run: Any
+        self,
+        *command: str | Path,
+        base: Path | None = None,
+        switches: Mapping[str, str] | None = None,
+        **run: Any,
     ) -> Recorded:
         """`podman run` to its end, recorded; the keywords are those of Bed.run_arguments."""
         profile, file = self.path(".json"), self.path(".recording.json")

@@ -101,7 +101,10 @@ def test_exec(recorder: Recorder, runtime: str, options: tuple[str, ...]) -> Non
     bed.wait_for_line(container, SLEEPER.line)
     assert bed.podman("exec", container, *thread.argv(WORKLOADS_DIR)).status == thread.status
     inside = " ".join(fork.argv(WORKLOADS_DIR))
-    assert bed.podman("exec", "--user", "1000", container, "sh", "-c", f"{inside}; exit $?").status == fork.status
+    assert (
+        bed.podman("exec", "--user", "1000", container, "sh", "-c", f"{inside}; exit $?").status
+        == fork.status
+    )
     bed.podman("kill", "--signal", "TERM", container).succeeded()
     assert bed.podman("wait", container).out.strip() == str(SLEEPER.status)
     assert recorded.recording.losses.calls == 0

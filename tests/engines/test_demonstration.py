@@ -116,7 +116,10 @@ class TestPeer:
     def test_input_in_place(self, recorder: Recorder, runtime: str) -> None:
         first = recorder.record("ls", "/", runtime=runtime)
         recorder.bed.run(
-            "mkdir", "/tmp/new", runtime=runtime, annotations={TRACE: f"if:{first.profile};of:{first.profile}"}
+            "mkdir",
+            "/tmp/new",
+            runtime=runtime,
+            annotations={TRACE: f"if:{first.profile};of:{first.profile}"},
         ).succeeded()
         recorder.bed.run("mkdir", "/tmp/new", runtime=runtime, seccomp=first.profile).succeeded()
 
@@ -203,7 +206,11 @@ class TestCommand:
     def test_no_denials_under_the_default_profile(self, recorder: Recorder, runtime: str) -> None:
         """Forks, threads, execs and signals are no refusals."""
         recorded = recorder.record(
-            "sh", "-c", "ls / | cat; (sleep 0.01 &); kill -0 $$; exit 5", runtime=runtime, switches={"denials": "true"}
+            "sh",
+            "-c",
+            "ls / | cat; (sleep 0.01 &); kill -0 $$; exit 5",
+            runtime=runtime,
+            switches={"denials": "true"},
         )
         assert recorded.result.status == 5
         assert recorded.names("denied") == frozenset()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from catalogue import HOSTILE, Workload, set_workload
 from podman_bed import WORKLOADS_DIR

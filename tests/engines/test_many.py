@@ -79,9 +79,16 @@ def test_an_engine_of_another_python(recorder: Recorder) -> None:
     """The hook is started by its file alone: isolated, without site-packages, with what it needs to import."""
     hook = json.loads((recorder.bed.hooks_dir / "seclude.json").read_text())["hook"]
     assert hook["args"][1:3] == ["-I", "-S"]
-    state = json.dumps({"ociVersion": "1.0.2", "id": "none", "status": "stopped", "bundle": "/", "annotations": {}})
+    state = json.dumps(
+        {"ociVersion": "1.0.2", "id": "none", "status": "stopped", "bundle": "/", "annotations": {}}
+    )
     done = subprocess.run(
-        [hook["path"], *hook["args"][1:]], input=state.encode(), capture_output=True, env={}, cwd="/", timeout=20
+        [hook["path"], *hook["args"][1:]],
+        input=state.encode(),
+        capture_output=True,
+        env={},
+        cwd="/",
+        timeout=20,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     loaded = subprocess.run(

@@ -127,9 +127,7 @@ def test_policy(recorder: Recorder, tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text(f'output-directories = ["{tmp_path}/allowed"]\n')
     (tmp_path / "allowed").mkdir()
-    recorder.seclude(
-        "hook", "install", "--hooks-dir", recorder.bed.hooks_dir, "--policy", policy
-    ).succeeded()
+    recorder.seclude("hook", "install", "--hooks-dir", recorder.bed.hooks_dir, "--policy", policy).succeeded()
     try:
         refused(recorder, f"of:{tmp_path}/a.json", "the policy allows output only in")
         value = f"of:{tmp_path}/allowed/a.json"
@@ -177,7 +175,12 @@ def test_not_root(recorder: Recorder, tmp_path: Path) -> None:
     """The hook and `seclude record` of an ordinary user."""
     tmp_path.chmod(0o777)
     state = json.dumps(
-        {"id": "c1", "status": "creating", "pid": os.getpid(), "annotations": {TRACE: f"of:{tmp_path}/a.json"}}
+        {
+            "id": "c1",
+            "status": "creating",
+            "pid": os.getpid(),
+            "annotations": {TRACE: f"of:{tmp_path}/a.json"},
+        }
     )
     hook = json.loads((recorder.bed.hooks_dir / "seclude.json").read_text())["hook"]
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]

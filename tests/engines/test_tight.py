@@ -13,7 +13,9 @@ from seclude.baseline import calls_of
 pytestmark = pytest.mark.engine
 
 # What a runtime does before it loads the filter; a profile with these would let a container leave itself.
-BEFORE = frozenset("mount pivot_root umount2 sethostname seccomp unshare setns clone clone3 fork keyctl symlink".split())
+BEFORE = frozenset(
+    "mount pivot_root umount2 sethostname seccomp unshare setns clone clone3 fork keyctl symlink".split()
+)
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
 # The plain process, with a container's file systems and without our environment: LANG alone makes one more call.
 STRACE = """
@@ -83,7 +85,9 @@ def test_profile_is_the_two_phases(recorder: Recorder, runtime: str) -> None:
 def test_no_new_privileges_is_tighter(recorder: Recorder, runtime: str) -> None:
     recorded = _record(recorder, runtime, *NO_NEW_PRIVILEGES)
     assert recorded.recording.no_new_privileges
-    assert not recorded.allowed & (BEFORE | {"capset", "setuid", "setresuid", "setgroups", "prctl"} - recorded.names("app"))
+    assert not recorded.allowed & (
+        BEFORE | {"capset", "setuid", "setresuid", "setgroups", "prctl"} - recorded.names("app")
+    )
     if runtime == "crun":
         # crun loads the filter last: only its exec, and what closes the door behind it, comes after.
         assert recorded.names("runtime") <= {"execve", "close"}

@@ -53,7 +53,9 @@ class TestShipped:
             (runtime, nnp) for runtime in ("runc", "crun") for nnp in (False, True)
         }
 
-    @pytest.mark.parametrize("item", EVERY, ids=lambda item: f"{item.runtime}-{item.version}-{item.no_new_privileges}")
+    @pytest.mark.parametrize(
+        "item", EVERY, ids=lambda item: f"{item.runtime}-{item.version}-{item.no_new_privileges}"
+    )
     def test_sound(self, item):
         assert "execve" in item.calls
         assert list(item.calls) == sorted(set(item.calls))
@@ -88,7 +90,9 @@ class TestChoice:
         ],
     )
     def test_the_newest_that_is_not_newer(self, version, call):
-        assert calls_of(["runc"], no_new_privileges=False, version=version) == tuple(sorted(["execve", "futex", call]))
+        assert calls_of(["runc"], no_new_privileges=False, version=version) == tuple(
+            sorted(["execve", "futex", call])
+        )
 
     def test_of_several_runtimes(self):
         assert calls_of(["runc", "crun"], no_new_privileges=False) == ("capset", "execve", "futex", "newest")

@@ -44,7 +44,10 @@ def test_all_there_is(tmp_path):
         {},
         {"process": None, "linux": None, "annotations": None},
         {"process": [], "linux": "x", "annotations": 3},
-        {"process": {"args": "ls", "env": {}, "capabilities": [], "noNewPrivileges": 1}, "linux": {"seccomp": None}},
+        {
+            "process": {"args": "ls", "env": {}, "capabilities": [], "noNewPrivileges": 1},
+            "linux": {"seccomp": None},
+        },
     ],
 )
 def test_next_to_nothing(config, tmp_path):
@@ -54,20 +57,27 @@ def test_next_to_nothing(config, tmp_path):
 
 
 def test_only_texts_count(tmp_path):
-    known = container(tmp_path, {"process": {"args": ["ls", 3, None], "capabilities": {"bounding": ["CAP_KILL", {}]}}})
+    known = container(
+        tmp_path, {"process": {"args": ["ls", 3, None], "capabilities": {"bounding": ["CAP_KILL", {}]}}}
+    )
     assert (known.command, known.capabilities) == (("ls",), ("CAP_KILL",))
 
 
 def test_the_image_in_podmans_storage(tmp_path):
     bundle = tmp_path / "overlay-containers" / "0123" / "userdata"
     bundle.mkdir(parents=True)
-    listing = [{"id": "other", "metadata": "{}"}, {"id": "0123", "metadata": json.dumps({"image-name": "busybox"})}]
+    listing = [
+        {"id": "other", "metadata": "{}"},
+        {"id": "0123", "metadata": json.dumps({"image-name": "busybox"})},
+    ]
     (tmp_path / "overlay-containers" / "containers.json").write_text(json.dumps(listing))
     assert container(bundle, {}).image == "busybox"
     assert container(bundle, {}, name="third").image == ""
 
 
-@pytest.mark.parametrize("listing", ["", "{}", "[3]", '[{"id": "0123"}]', '[{"id": "0123", "metadata": "["}]'])
+@pytest.mark.parametrize(
+    "listing", ["", "{}", "[3]", '[{"id": "0123"}]', '[{"id": "0123", "metadata": "["}]']
+)
 def test_a_storage_that_cannot_be_understood(listing, tmp_path):
     bundle = tmp_path / "overlay-containers" / "0123" / "userdata"
     bundle.mkdir(parents=True)

@@ -80,7 +80,7 @@ class TestRefusals:
     def test_switches(self, value):
         assert "io.seclude.counts" in refusal("of:/out", counts=value)
 
-    @pytest.mark.parametrize("value", [3, None, ["of:/out"], {"of": "/out"}])
+    @pytest.mark.parametrize("value", [3, True, ["of:/out"], {"of": "/out"}])
     def test_what_is_no_string(self, value):
         assert refusal(value).endswith("is no string")
 
@@ -131,13 +131,19 @@ class TestStates:
 class TestPlaces:
     def test_defaults(self):
         places = places_of([])
-        assert (places.bpffs, places.state, places.policy) == ("/sys/fs/bpf", "/run/seclude", "/etc/seclude/policy.toml")
+        assert (places.bpffs, places.state, places.policy) == (
+            "/sys/fs/bpf",
+            "/run/seclude",
+            "/etc/seclude/policy.toml",
+        )
 
     def test_given(self):
         places = places_of(["--policy", "/p", "--state-dir", "/s", "--bpffs", "/b"])
         assert (places.bpffs, places.state, places.policy) == ("/b", "/s", "/p")
 
-    @pytest.mark.parametrize("arguments", [["--bpffs"], ["--other", "x"], ["x"], ["--bpffs", "/b", "--policy"]])
+    @pytest.mark.parametrize(
+        "arguments", [["--bpffs"], ["--other", "x"], ["x"], ["--bpffs", "/b", "--policy"]]
+    )
     def test_refused(self, arguments):
         with pytest.raises(SecludeError, match="unknown or incomplete argument"):
             places_of(arguments)

@@ -72,9 +72,12 @@ def test_abis_and_phases_are_those_of_the_model():
     *abis, last = members("abi")
     assert (last, [name.removeprefix("ABI_").lower() for name in abis]) == ("ABIS", list(recording.ABIS))
     *phases, last = members("phase")
-    assert (last, [name.removeprefix("PHASE_").lower() for name in phases]) == ("PHASES", list(recording.PHASES))
-    assert (layout.ABI_COUNT, layout.PHASE_COUNT) == (len(abis), len(phases))
-    assert (layout.X32_ABI, layout.ARM_ABI) == (recording.ABIS.index("x32"), recording.ABIS.index("arm"))
+    assert (last, [name.removeprefix("PHASE_").lower() for name in phases]) == (
+        "PHASES",
+        list(recording.PHASES),
+    )
+    assert (len(abis), len(phases)) == (layout.ABI_COUNT, layout.PHASE_COUNT)
+    assert (recording.ABIS.index("x32"), recording.ABIS.index("arm")) == (layout.X32_ABI, layout.ARM_ABI)
 
 
 def test_kinds():
@@ -116,7 +119,10 @@ def compiled(tmp_path_factory):
     lines += ["int main(void)", "{"]
     for name in STRUCTS:
         lines.append(f'printf("{name} %zu\\n", sizeof(struct {name}));')
-        lines += [f'printf("{name}.{member} %zu\\n", offsetof(struct {name}, {member}));' for member in _fields(name)]
+        lines += [
+            f'printf("{name}.{member} %zu\\n", offsetof(struct {name}, {member}));'
+            for member in _fields(name)
+        ]
     lines += ["return 0;", "}"]
     (directory / "layout.c").write_text("\n".join(lines))
     subprocess.run([compiler, f"-I{BPF}", "-o", directory / "layout", directory / "layout.c"], check=True)
@@ -149,12 +155,27 @@ def test_each_member_begins_where_a_value_is_unpacked(name, compiled):
 def test_the_places_that_are_read_by_position(compiled):
     """Of `target` and `fact`, which are unpacked into more than a few values (trace/observation.py)."""
     offsets = _offsets(layout.TARGET)
-    after = ["started", "lost_calls", "lost_facts", "lost_contexts", "lost_executables", "lost_markers", "flags"]
+    after = [
+        "started",
+        "lost_calls",
+        "lost_facts",
+        "lost_contexts",
+        "lost_executables",
+        "lost_markers",
+        "flags",
+    ]
     for index, member in enumerate([*after, "base_filters"]):
         assert compiled[f"target.{member}"] == offsets[layout.SET_WORDS + index]
     assert compiled["target.last_name"] == offsets[layout.SET_WORDS + 14]
     offsets = _offsets(layout.FACT)
-    for index, member in ((0, "time"), (1, "count"), (2, "arguments"), (8, "tgid"), (9, "tid"), (10, "executable")):
+    for index, member in (
+        (0, "time"),
+        (1, "count"),
+        (2, "arguments"),
+        (8, "tgid"),
+        (9, "tid"),
+        (10, "executable"),
+    ):
         assert compiled[f"fact.{member}"] == offsets[index]
     assert (compiled["fact.result"], compiled["fact.comm"]) == (offsets[11], offsets[12])
 
@@ -166,4 +187,3 @@ def test_slots_lead_back_to_numbers():
             slot = layout.slot_of_number(abi, number)
             assert slot < layout.WORDS * 64
             assert layout.number_of_slot(abi, slot) == number
-

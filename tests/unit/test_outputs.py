@@ -138,7 +138,8 @@ class TestRefusals:
         assert refused(device) == f"{device} exists and is no regular file"
 
     @pytest.mark.parametrize(
-        "text", ["root:x:0:0:root:/root:/bin/bash\n", "{}", "[]", '{"defaultAction": 3}', "\0", " ", "{" * 9999]
+        "text",
+        ["root:x:0:0:root:/root:/bin/bash\n", "{}", "[]", '{"defaultAction": 3}', "\0", " ", "{" * 9999],
     )
     def test_a_file_of_another_kind(self, text, tmp_path):
         path = tmp_path / "precious"

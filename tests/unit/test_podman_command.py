@@ -36,7 +36,12 @@ def test_anything_else_is_a_process(command):
         ("podman --runtime crun run debian", "--runtime crun", "run", "debian"),
         ("podman --runtime=crun --log-level debug run x", "--runtime=crun --log-level debug", "run", "x"),
         ("podman -c host --remote=false run x", "-c host --remote=false", "run", "x"),
-        ("podman --hooks-dir /a --hooks-dir /b container run x", "--hooks-dir /a --hooks-dir /b", "container run", "x"),
+        (
+            "podman --hooks-dir /a --hooks-dir /b container run x",
+            "--hooks-dir /a --hooks-dir /b",
+            "container run",
+            "x",
+        ),
         ("podman --root run run x", "--root run", "run", "x"),
         ("podman run run run", "", "run", "run run"),
     ],
@@ -139,7 +144,13 @@ class TestHooksFile:
         assert re.search(ANNOTATIONS, name)
 
     @pytest.mark.parametrize(
-        "name", ["io.seclude.recordings", "xio.seclude.recording", "io.containers.trace-syscalls", "ioXseclude.recording"]
+        "name",
+        [
+            "io.seclude.recordings",
+            "xio.seclude.recording",
+            "io.containers.trace-syscalls",
+            "ioXseclude.recording",
+        ],
     )
     def test_other_annotations(self, name):
         assert not re.search(ANNOTATIONS, name)

@@ -28,7 +28,12 @@ KNOWN = Container(
 
 
 def registration(container="0123abc", **fields):
-    values = {"number": 7, "pid": os.getpid(), "started": start_of(os.getpid()), "request": Request(profile="/p")}
+    values = {
+        "number": 7,
+        "pid": os.getpid(),
+        "started": start_of(os.getpid()),
+        "request": Request(profile="/p"),
+    }
     return Registration(known=replace(KNOWN, container=container), **(values | fields))
 
 
@@ -65,10 +70,14 @@ def test_private_to_us(place):
 
 
 def test_text_of_a_container_is_escaped(place):
-    hostile = "\x1b[31m\n\"</script>\u202e"
+    hostile = '\x1b[31m\n"</script>\u202e'
     with Registrations(place) as registrations:
         item = Registration(
-            number=1, pid=1, started=1, request=Request(), known=replace(KNOWN, command=(hostile,), image=hostile)
+            number=1,
+            pid=1,
+            started=1,
+            request=Request(),
+            known=replace(KNOWN, command=(hostile,), image=hostile),
         )
         registrations.add(item)
         assert registrations.get(KNOWN.container) == item
@@ -86,10 +95,16 @@ def test_ids(container, place):
     assert sorted(os.listdir(place)) == ["lock"]
 
 
-@pytest.mark.parametrize("container", ["", "a/b", "../x", "a b", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}", "0" * 129])
+@pytest.mark.parametrize(
+    "container", ["", "a/b", "../x", "a b", "a\n", "\N{LATIN SMALL LETTER E WITH ACUTE}", "0" * 129]
+)
 def test_what_is_no_id(container, place):
     with Registrations(place) as registrations:
-        for call in (registrations.get, registrations.remove, lambda name: registrations.add(registration(name))):
+        for call in (
+            registrations.get,
+            registrations.remove,
+            lambda name: registrations.add(registration(name)),
+        ):
             with pytest.raises(TraceError, match="is no container id") as failure:
                 call(container)
             assert failure.value.message.isprintable()
@@ -125,7 +140,14 @@ def test_files_that_cannot_be_understood(text, message, place):
 
 @pytest.mark.parametrize(
     "change",
-    [{"number": "7"}, {"number": True}, {"more": 1}, {"request": {"other": 1}}, {"request": None}, {"known": {"a": 1}}],
+    [
+        {"number": "7"},
+        {"number": True},
+        {"more": 1},
+        {"request": {"other": 1}},
+        {"request": None},
+        {"known": {"a": 1}},
+    ],
 )
 def test_members_that_do_not_fit(change, place):
     with Registrations(place) as registrations:
@@ -159,7 +181,10 @@ class TestDirectory:
         assert not (tmp_path / "elsewhere").exists()
 
     def test_that_cannot_be_made(self, tmp_path):
-        with pytest.raises(TraceError, match="cannot be made: No such file"), Registrations(str(tmp_path / "a" / "b")):
+        with (
+            pytest.raises(TraceError, match="cannot be made: No such file"),
+            Registrations(str(tmp_path / "a" / "b")),
+        ):
             pass
 
 
@@ -173,7 +198,9 @@ def test_alive():
 
 def test_start_of_a_process_with_an_odd_name():
     program = "import ctypes; ctypes.CDLL(None).prctl(15, b') R 1 (x', 0, 0, 0); print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         process.stdout.readline()
         assert 0 < start_of(os.getpid()) <= start_of(process.pid)
         process.communicate(b"\n")

@@ -20,7 +20,9 @@ from seclude.model.recording import (
     Recording,
 )
 
-FIRST = FirstSeen(time=0.5, pid=10, tid=11, comm="ls", executable="/bin/ls", arguments=(1, 2, 3, 4, 5, 2**64 - 1))
+FIRST = FirstSeen(
+    time=0.5, pid=10, tid=11, comm="ls", executable="/bin/ls", arguments=(1, 2, 3, 4, 5, 2**64 - 1)
+)
 CALL = Call(abi="x86_64", phase="app", context="login", number=1, name="write", first=FIRST, count=3)
 RECORDING = Recording(
     created="2026-01-01T00:00:00Z",
@@ -39,8 +41,14 @@ RECORDING = Recording(
     no_new_privileges=True,
     counted=True,
     capabilities=("CAP_CHOWN",),
-    calls=(CALL, replace(CALL, first=Dropped()), replace(CALL, phase="denied", first=replace(FIRST, result=-1))),
-    arguments=(ArgumentValues(abi="x86", name="socket", indices=(0, 1), values=((1, 2), (2, 2)), complete=False),),
+    calls=(
+        CALL,
+        replace(CALL, first=Dropped()),
+        replace(CALL, phase="denied", first=replace(FIRST, result=-1)),
+    ),
+    arguments=(
+        ArgumentValues(abi="x86", name="socket", indices=(0, 1), values=((1, 2), (2, 2)), complete=False),
+    ),
     losses=Losses(calls=1, facts=2, contexts=3, executables=4, markers=5),
 )
 
@@ -117,7 +125,18 @@ def test_what_is_at_its_default_is_left_out():
         created="", duration=0, seclude="", tracer="", kernel="", machine="", engine="", calls=()
     )
     assert set(json.loads(store.dumps(small))) == {
-        *("format", "version", "created", "duration", "seclude", "tracer", "kernel", "machine", "engine", "calls")
+        *(
+            "format",
+            "version",
+            "created",
+            "duration",
+            "seclude",
+            "tracer",
+            "kernel",
+            "machine",
+            "engine",
+            "calls",
+        )
     }
     assert store.loads(store.dumps(small), "it") == small
 
@@ -194,7 +213,9 @@ def test_errors_name_the_member(path, to, message):
         store.loads(text, "it.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "3", "null", '{"defaultAction": "SCMP_ACT_ALLOW"}', "{", '{"a": 1, "a": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", "null", '{"defaultAction": "SCMP_ACT_ALLOW"}', "{", '{"a": 1, "a": 2}']
+)
 def test_what_is_no_recording(text):
     refusal(text)
     assert not store.looks_like_recording(text)

@@ -17,7 +17,7 @@ MOST_VALUES = 8
 LONGEST_CELL = 250
 """Characters of one name: the recorder cuts its own at 248 bytes, a profile's or an image's may be of any length."""
 
-_PHASES = {"runtime": "the runtime", "app": "the application", "denied": "nobody: refused"}
+_PHASES = {"runtime": "by the runtime", "app": "by the application", "denied": "refused"}
 _OPERATORS = {"NE": "!=", "LT": "<", "LE": "<=", "EQ": "==", "GE": ">=", "GT": ">"}
 
 
@@ -91,9 +91,7 @@ def profile_overview(profile: Profile, source: str) -> Overview:
         for number, rule in enumerate(profile.rules, 1)
     )
     lists = tuple(
-        Words(
-            title=f"rule {number}: {_action(*rule.outcome)}", words=tuple(_cell(name) for name in rule.names)
-        )
+        Words(title=_heading(number, rule), words=tuple(_cell(name) for name in rule.names))
         for number, rule in enumerate(profile.rules, 1)
     )
     table = Table(
@@ -107,6 +105,11 @@ def profile_overview(profile: Profile, source: str) -> Overview:
         facts=tuple((label, text) for label, text in facts if text),
         parts=(table, *lists) if rows else (),
     )
+
+
+def _heading(number: int, rule: Rule) -> str:
+    given = conditions(rule)
+    return f"rule {number}: {_action(*rule.outcome)}" + (f" if {given}" if given else "")
 
 
 def _action(action: str, number: int) -> str:
@@ -248,10 +251,11 @@ def _facts(recording: Recording) -> tuple[tuple[str, str], ...]:
 
 def losses(lost: Losses) -> str:
     """What the recorder could not keep, in words."""
-    details = ((lost.facts, "first times"), (lost.contexts, "contexts"), (lost.executables, "executables"))
-    parts = [f"{number} {what}" for number, what in (*details, (lost.markers, "markers")) if number]
+    details = {"first time": lost.facts, "context": lost.contexts, "executable": lost.executables}
+    details["marker"] = lost.markers
+    parts = [_number(number, what) for what, number in details.items() if number]
     if lost.calls:
-        parts.insert(0, f"{lost.calls} calls (no profile is made of this unless insisted upon)")
+        parts.insert(0, f"{_number(lost.calls, 'call')} (no profile is made of this unless insisted upon)")
     return ", ".join(parts) or "nothing"
 
 
@@ -267,7 +271,7 @@ def _calls(phase: str, abi: str, calls: Sequence[Made], *, counted: bool) -> Tab
         row |= {"call": _cell(call.name), "number": str(call.number), "times": str(call.count)}
         rows.append(tuple(row[column] for column in columns))
     return Table(
-        title=f"{_number(len(calls), f'{abi} call')} by {_PHASES[phase]}",
+        title=f"{_number(len(calls), f'{abi} call')} {_PHASES[phase]}",
         columns=tuple(columns),
         rows=tuple(rows),
         right=("number", "times", "seconds"),

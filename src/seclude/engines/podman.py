@@ -41,7 +41,10 @@ class PodmanRun:
             if not word.startswith("-"):
                 return False
             if word in ("-d", "--detach", "--detach=true") or (
-                not word.startswith("--") and "d" in word[1:] and word[1:].isalpha() and set(word[1:]) <= set("ditP")
+                not word.startswith("--")
+                and "d" in word[1:]
+                and word[1:].isalpha()
+                and set(word[1:]) <= set("ditP")
             ):
                 return True
         return False
@@ -72,9 +75,14 @@ class PodmanEngine:
                 hint="record `podman run`; for other ways of starting containers use `seclude hook install`",
             )
         if index + verbs >= len(command):
-            raise EngineError("`podman run` names no image", hint="seclude record -- podman run IMAGE COMMAND")
+            raise EngineError(
+                "`podman run` names no image", hint="seclude record -- podman run IMAGE COMMAND"
+            )
         return PodmanRun(
-            program=command[0], options=tuple(command[1:index]), verb=verb, rest=tuple(command[index + verbs :])
+            program=command[0],
+            options=tuple(command[1:index]),
+            verb=verb,
+            rest=tuple(command[index + verbs :]),
         )
 
     def hooked(self, run: PodmanRun, hooks_directory: str, annotations: Mapping[str, str]) -> list[str]:
@@ -82,7 +90,9 @@ class PodmanEngine:
         given = any(option.split("=")[0] == "--hooks-dir" for option in run.options)
         directories = [] if given else [path for path in HOOKS_DIRECTORIES if os.path.isdir(path)]
         options = [word for path in (*directories, hooks_directory) for word in ("--hooks-dir", path)]
-        arguments = [word for name, value in annotations.items() for word in ("--annotation", f"{name}={value}")]
+        arguments = [
+            word for name, value in annotations.items() for word in ("--annotation", f"{name}={value}")
+        ]
         return run.command(options=options, arguments=arguments)
 
     def enforced(self, run: PodmanRun, profile: str) -> list[str]:

@@ -36,7 +36,8 @@ class Child:
         path = shutil.which(command[0])
         if path is None:
             raise EngineError(
-                f"{command[0]!r} is no command that can be run", hint="give a path, or a name found through PATH"
+                f"{command[0]!r} is no command that can be run",
+                hint="give a path, or a name found through PATH",
             )
         self._waiting, self._go = os.pipe()
         self._failure, failing = os.pipe()

@@ -115,7 +115,7 @@ class LibBpf:
             if error.errno == errno.ENOENT:
                 return None
             raise
-        return value.raw
+        return bytes(value.raw)
 
     def delete(self, descriptor: int, key: bytes) -> bool:
         try:
