@@ -171,7 +171,7 @@ class Registrations:
             return
 
     def last_error(self) -> str:
-        """When the hook last refused or failed (UTC) and what it said; empty if it has not since the machine started."""
+        """When the hook last refused or failed (UTC), and what it said; empty if it has not since the start."""
         try:
             with open(os.path.join(self.directory, LAST_ERROR), encoding="utf-8", errors="replace") as file:
                 return file.read(LONGEST_ERROR + 32)
