@@ -402,7 +402,7 @@ static __noinline __u64 known_exactly(struct set *set, __u32 number)
 }
 
 /* Another thread than that of the last call on this CPU: find out what it is. */
-static __noinline int meet(struct cpu *cpu, __u64 registers)
+static __noinline int meet(struct cpu *cpu, __u64 registers, __u32 generation)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mark *mark = mark_of(task);
@@ -410,6 +410,7 @@ static __noinline int meet(struct cpu *cpu, __u64 registers)
 	if (!cpu)
 		return 0;
 	cpu->registers = registers;
+	cpu->generation = generation;
 	cpu->set = NO_SET;
 	if (!mark)
 		return 0;
@@ -433,12 +434,13 @@ int on_enter(__u64 *context)
 {
 	__u32 zero = 0, number = context[1];
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct meta *now = bpf_map_lookup_elem(&meta, &zero);
 	struct set *set;
 
-	if (!cpu)
+	if (!cpu || !now)
 		return 0;
-	if (cpu->registers != context[0])
-		meet(cpu, context[0]);
+	if (cpu->registers != context[0] || cpu->generation != now->generation)
+		meet(cpu, context[0], now->generation);
 	if (cpu->set == NO_SET) {
 		if (number == NR_SECCOMP)
 			enter_unmarked();
@@ -487,12 +489,13 @@ int on_exit(__u64 *context)
 {
 	__u32 zero = 0;
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	struct meta *now = bpf_map_lookup_elem(&meta, &zero);
 	__u64 inflight;
 
-	if (!cpu)
+	if (!cpu || !now)
 		return 0;
-	if (cpu->registers != context[0])
-		meet(cpu, context[0]);
+	if (cpu->registers != context[0] || cpu->generation != now->generation)
+		meet(cpu, context[0], now->generation);
 	if (cpu->set == NO_SET || !(cpu->flags & FLAG_WATCH))
 		return 0;
 	inflight = cpu->inflight;

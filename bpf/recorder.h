@@ -41,6 +41,7 @@ enum namespace_kind { NAMESPACE_MNT, NAMESPACE_PID };
 struct meta {
 	__u32 version;
 	__u32 next_target;	/* never reused while the maps live: stale marks must not match a new target */
+	__u32 generation;	/* raised after user space has set a mark: what CPUs know of threads is out of date */
 };
 
 struct target {
@@ -85,8 +86,10 @@ struct set {
 /* What the fast path needs to know of the thread that made the last call on this CPU. */
 struct cpu {
 	__u64 registers;	/* where the thread's registers are saved: tells it apart from every other thread */
+	__u32 generation;	/* meta's, when the mark was read */
 	__u32 set;
 	__u32 flags;
+	__u32 reserved;
 	__u64 inflight;		/* the call under way, with FLAG_WATCH: number + 1, or INFLIGHT_* */
 	__u32 abi;		/* of a call on its way through enter_slowly, and the three below */
 	__u32 slot;

@@ -54,6 +54,18 @@ def record(bed: Bed, runtime: str, options: Sequence[str]) -> Recording | None:
     return store.read(str(path))
 
 
+def record_exec(bed: Bed, runtime: str, options: Sequence[str]) -> Recording:
+    """A container that another process enters by `podman exec`."""
+    path = bed.directory / "recording.json"
+    path.unlink(missing_ok=True)
+    container = bed.start(
+        "sleep", "60", runtime=runtime, options=options, annotations={"io.seclude.recording": str(path)}
+    )
+    bed.podman("exec", container, "true").succeeded()
+    bed.podman("rm", "--force", "--time", "0", container).succeeded()
+    return store.read(str(path))
+
+
 def measure(bed: Bed, runtime: str, no_new_privileges: bool) -> dict[str, Any]:
     common = NO_NEW_PRIVILEGES if no_new_privileges else ()
     variants = {name: record(bed, runtime, [*options, *common]) for name, options in VARIANTS.items()}

@@ -202,10 +202,10 @@ def test_another_version_is_pinned(recorder: Recorder, tmp_path: Path) -> None:
     tracer = EbpfTracer(bpffs=str(bed.bpffs))
     number = tracer._new_number()
     try:
-        tracer._put("meta", bytes(4), layout.META.pack(layout.RECORDER_VERSION + 1, number))
+        tracer._put("meta", bytes(4), layout.META.pack(layout.RECORDER_VERSION + 1, number, 0))
         refused(recorder, f"of:{tmp_path}/a.json", "another version of the recorder is pinned")
     finally:
-        tracer._put("meta", bytes(4), layout.META.pack(layout.RECORDER_VERSION, number + 1))
+        tracer._put("meta", bytes(4), layout.META.pack(layout.RECORDER_VERSION, number + 1, 0))
         tracer.close()
         bed.podman("rm", "--force", "--time", "0", container).succeeded()
     assert not (tmp_path / "a.json").exists()

@@ -369,7 +369,7 @@ class TestPinned:
     def test_another_version(self, bpffs: Path, workloads: Path) -> None:
         tracer = EbpfTracer(bpffs=str(bpffs))
         watched(tracer, *set_workload(1).argv(str(workloads)))
-        tracer._put("meta", bytes(4), layout.META.pack(77, 5))
+        tracer._put("meta", bytes(4), layout.META.pack(77, 5, 0))
         tracer.close()
         later = EbpfTracer(bpffs=str(bpffs))
         with pytest.raises(TraceError) as failure:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def refused(*arguments, status=1):
     assert "Traceback" not in done.stderr
     assert done.stderr.replace("\n", "").isprintable()
     return done.stderr
+
+
+@pytest.fixture
+def of_nobody():
+    """A directory of an ordinary user, which he can reach: pytest's own are root's."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chown(directory, 65534, 65534)
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -181,24 +190,24 @@ class TestErrors:
         assert precious.read_text() == "precious"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="changing the user takes root")
-    def test_not_root(self, tmp_path):
-        (tmp_path / "out").mkdir()
-        os.chown(tmp_path / "out", 65534, 65534)
-        for parent in (tmp_path, *tmp_path.parents[:2]):
-            parent.chmod(parent.stat().st_mode | 0o111)
+    def test_not_root(self, of_nobody):
         # The user may have no right to read this Python, so it is not started anew.
         program = (
-            f"import os, sys; sys.path.insert(0, {SOURCES!r})\n"
-            "import seclude.cli.record, seclude.engines.podman\n"
+            f"import gettext, locale, os, sys; sys.path.insert(0, {SOURCES!r})\n"
+            "from seclude.cli import main\n"
+            "assert main() == 0\n"
+            "os.unlink(sys.argv[-3])\n"
             "os.setgid(65534); os.setuid(65534)\n"
-            "sys.exit(seclude.cli.main())"
+            "print('as nobody', file=sys.stderr)\n"
+            "sys.exit(main())"
         )
-        words = ["record", "-o", str(tmp_path / "out" / "p.json"), "--", "true"]
+        words = ["record", "-o", str(of_nobody / "p.json"), "--", "true"]
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
-        assert "permission denied" in done.stderr
-        assert "run as root" in done.stderr
-        assert list((tmp_path / "out").iterdir()) == []
+        said = done.stderr.partition("as nobody\n")[2]
+        assert "permission denied" in said, done.stderr
+        assert "run as root" in said
+        assert list(of_nobody.iterdir()) == []
 
     def test_whoever_read_the_output_has_gone(self, recording):
         words = [sys.executable, "-c", START, "show", str(recording)]

@@ -1,4 +1,4 @@
-"""The two sides of the recorder agree: bpf/recorder.h against trace/layout.py and the model, by name and by compiler."""
+"""The two sides of the recorder agree: bpf/recorder.h with trace/layout.py and the model, by name and compiler."""
 
 import re
 import shutil

@@ -94,7 +94,6 @@ def test_detached(arguments, detached):
     assert parse(f"podman run {arguments}").detached == detached
 
 
-@pytest.mark.xfail(reason="the value of an option is taken for the image", strict=False)
 @pytest.mark.parametrize("arguments", ["--name x -d debian", "-v /a:/b -d debian", "-e A=b --detach debian"])
 def test_detached_after_an_option_with_a_value(arguments):
     assert parse(f"podman run {arguments}").detached

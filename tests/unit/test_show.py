@@ -1,4 +1,4 @@
-"""`seclude show`: the kind is recognised, the analysis and its drawing match the gold files, hostile text stays text."""
+"""`seclude show`: the kind is recognised, analysis and drawing match the gold files, hostile text stays text."""
 
 import json
 import os

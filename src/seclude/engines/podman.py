@@ -24,6 +24,14 @@ _GLOBAL_WITH_VALUE = frozenset(
     "--storage-opt --tmpdir --url --volumepath".split()
 )
 
+# podman-run(1), options that take no value, and their letters.
+_RUN_SWITCHES = frozenset(
+    "--detach --disable-content-trust --env-host --help --http-proxy --init --interactive --no-healthcheck --no-hosts "
+    "--no-hostname --oom-kill-disable --passwd --privileged --publish-all --quiet --read-only --read-only-tmpfs "
+    "--replace --rm --rmi --rootfs --sig-proxy --tls-verify --tty --unsetenv-all".split()
+)
+_RUN_LETTERS = "ditPq"
+
 
 @frozen
 class PodmanRun:
@@ -36,17 +44,25 @@ class PodmanRun:
 
     @property
     def detached(self) -> bool:
-        """Whether podman returns before the container ends (judged by the words before the image's)."""
-        for word in self.rest:
+        """Whether podman returns before the container ends, judged by the words before the image's name."""
+        words = iter(self.rest)
+        for word in words:
             if not word.startswith("-"):
                 return False
-            if word in ("-d", "--detach", "--detach=true") or (
-                not word.startswith("--")
-                and "d" in word[1:]
-                and word[1:].isalpha()
-                and set(word[1:]) <= set("ditP")
-            ):
-                return True
+            name, equals, value = word.partition("=")
+            if name == "--detach":
+                return value != "false"
+            if name.startswith("--"):
+                takes_value = not equals and name not in _RUN_SWITCHES
+            else:
+                # Letters may be joined, and the last may have its value joined to it: -itd, -eA=b.
+                letters = name[1:]
+                switches = letters[: len(letters) - len(letters.lstrip(_RUN_LETTERS))]
+                if "d" in switches:
+                    return value != "false"
+                takes_value = not equals and len(letters) == len(switches) + 1
+            if takes_value:
+                next(words, None)
         return False
 
     def command(self, *, options: Sequence[str] = (), arguments: Sequence[str] = ()) -> list[str]:

@@ -84,6 +84,7 @@ class EbpfTracer:
                 if target.denials:
                     self._put("threads", key, layout.THREAD.pack(layout.INFLIGHT_SKIP))
                 self._put("marks", key, layout.MARK_VALUE.pack(*mark))
+                self._raise_generation()
             finally:
                 os.close(process)
         except OSError as error:
@@ -184,7 +185,7 @@ class EbpfTracer:
         library = self._library_()
         try:
             loaded = self._object = library.open_object(self._object_path)
-            library.update(loaded.map("meta"), bytes(4), layout.META.pack(layout.RECORDER_VERSION, 1))
+            library.update(loaded.map("meta"), bytes(4), layout.META.pack(layout.RECORDER_VERSION, 1, 0))
             if self._pins:
                 self._pin(loaded)
             else:
@@ -251,9 +252,16 @@ class EbpfTracer:
 
     def _new_number(self) -> int:
         value = self._library_().lookup(self._map("meta"), bytes(4), layout.META.size)
-        version, number = layout.META.unpack(value or bytes(layout.META.size))
-        self._put("meta", bytes(4), layout.META.pack(version, number + 1))
+        version, number, generation = layout.META.unpack(value or bytes(layout.META.size))
+        self._put("meta", bytes(4), layout.META.pack(version, number + 1, generation))
         return int(number)
+
+    def _raise_generation(self) -> None:
+        """The process may be running: a CPU that has met it before must look for its mark again."""
+        value = self._library_().lookup(self._map("meta"), bytes(4), layout.META.size)
+        version, number, generation = layout.META.unpack(value or bytes(layout.META.size))
+        generation = (generation + 1) & 0xFFFFFFFF
+        self._put("meta", bytes(4), layout.META.pack(version, number, generation))
 
     def _add_namespaces(self, number: int, target: Target) -> None:
         value = layout.ID.pack(number)

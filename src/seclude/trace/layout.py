@@ -30,7 +30,7 @@ X32_ABI = 2
 
 SET_WORDS = PHASE_COUNT * ABI_COUNT * WORDS
 
-META = struct.Struct("=II")
+META = struct.Struct("=III")
 TARGET = struct.Struct(f"={SET_WORDS}Q6Q10I")
 MARK_VALUE = struct.Struct("=6I")
 THREAD = struct.Struct("=Q")
