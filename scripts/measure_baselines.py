@@ -39,7 +39,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
 
 
-REPEATS = 60
+REPEATS = 40
 
 
 def record(bed: Bed, runtime: str, options: Sequence[str]) -> Recording | None:
@@ -70,6 +70,7 @@ def measure(bed: Bed, runtime: str, no_new_privileges: bool) -> dict[str, Any]:
     common = NO_NEW_PRIVILEGES if no_new_privileges else ()
     variants = {name: record(bed, runtime, [*options, *common]) for name, options in VARIANTS.items()}
     recordings = {name: recording for name, recording in variants.items() if recording is not None}
+    recordings["another process by exec"] = record_exec(bed, runtime, common)
     load = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))
     ]
