@@ -39,8 +39,32 @@ def main() -> int:
         if places is not None:
             # crun throws away what hooks say; `seclude hook status` repeats it.
             Registrations(places.state).note_error(str(error))
+        if os.fstat(2).st_rdev == os.stat(os.devnull).st_rdev:
+            _tell_runtime(f"seclude: {error}", os.getppid())
         return EXIT_ERROR
     return EXIT_CLEAN
+
+
+def _tell_runtime(reason: str, runtime: int) -> None:
+    """Have the engine show why we refuse where the runtime throws our standard error away (crun: to /dev/null).
+
+    The reason goes to the runtime's own, and as one more line into its log: of a log of one line, which is the
+    runtime's "error executing hook", podman shows that alone (libpod/oci_conmon_common.go, readConmonPipeData).
+    """
+    try:
+        with open(f"/proc/{runtime}/cmdline", "rb") as file:
+            words = file.read(65536).split(b"\0")
+        with open(f"/proc/{runtime}/fd/2", "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{reason}\n")
+        if b"--log" in words[:-1]:
+            path = words[words.index(b"--log") + 1]
+            log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.write(log, f"{jsontext.encode({'msg': reason, 'level': 'error'})}\n".encode())
+            finally:
+                os.close(log)
+    except OSError:
+        pass  # it was worth a try; `seclude hook status` says it as well
 
 
 def leave() -> None:

@@ -28,11 +28,16 @@ def snapshot(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
 
-def test_both_runtimes_refuse_and_the_reason_is_kept(recorder: Recorder, runtime: str) -> None:
-    """runc passes the hook's words on; crun throws them away, so `hook status` has them."""
-    result = recorder.bed.run("true", runtime=runtime, annotations={TRACE: f"of:{runtime}.json"})
+@pytest.mark.parametrize("detached", [(), ("--detach",)], ids=["attached", "detached"])
+def test_both_runtimes_refuse_and_the_reason_is_kept(
+    recorder: Recorder, runtime: str, detached: tuple[str, ...]
+) -> None:
+    """runc passes the hook's words on; crun throws them away, so the hook sees to it; `hook status` has them too."""
+    result = recorder.bed.run(
+        "true", runtime=runtime, annotations={TRACE: f"of:{runtime}.json"}, options=detached
+    )
     assert result.status != 0
-    assert "hook" in result.err
+    assert f"seclude: annotation {TRACE}: of:'{runtime}.json' is no absolute path" in result.err, str(result)
     assert f"'{runtime}.json' is no absolute path" in recorder.status()["last_error"]
 
 
