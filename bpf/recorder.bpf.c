@@ -27,7 +27,7 @@ HASH(targets, __u32, struct target, MAX_TARGETS);
 HASH(namespaces, struct namespace_key, __u32, 2 * MAX_TARGETS);
 HASH(facts, struct fact_key, struct fact, MAX_FACTS);
 HASH(names, struct name_key, struct name, MAX_NAMES);
-HASH(argument_masks, struct argument_call, struct argument_mask, 16 * MAX_TARGETS);
+HASH(argument_masks, struct argument_call, struct argument_mask, 4 * MAX_TARGETS);
 HASH(argument_values, struct argument_key, __u32, MAX_ARGUMENTS);
 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, MAX_SETS); __type(key, __u32); __type(value, struct set); } sets SEC(".maps");

@@ -10,14 +10,14 @@
 #define SECLUDE_MARK 0x5ec1de00
 
 #define MAX_TARGETS 4096		/* recordings at once on one machine */
-#define MAX_FACTS 262144		/* first-seen facts on one machine ... */
-#define TARGET_FACTS 131072		/* ... and of one target, so that a hostile one cannot starve the rest */
-#define MAX_NAMES 131072
+#define MAX_FACTS 131072		/* first-seen facts on one machine ... */
+#define TARGET_FACTS 65536		/* ... and of one target, so that a hostile one cannot starve the rest */
+#define MAX_NAMES 65536
 #define TARGET_CONTEXTS 16384
 #define TARGET_EXECUTABLES 2048
 #define TARGET_NUMBERS 64		/* distinct numbers outside every table */
 #define MAX_SETS 16384		/* contexts with a fast path; those beyond are recorded all the same */
-#define MAX_ARGUMENTS 65536
+#define MAX_ARGUMENTS 16384
 #define TARGET_ARGUMENTS 1024
 #define NAME_BYTES 248			/* a context or executable, its closing NUL included; longer ones are cut */
 #define WORDS 9				/* 64-bit words of a set of calls: numbers 0 to 575 (x32 goes up to 547) */

@@ -87,7 +87,7 @@ def record_process(
             progress(f"{len({call.name for call in tracer.observe(number).calls})} calls so far")
 
         try:
-            with _our_interrupts_ignored():
+            with _signals_left_to(child):
                 child.go()
                 status = child.wait(tick)
             try:
@@ -154,7 +154,7 @@ def record_podman(
             annotations["io.seclude.denials"] = "true"
         if base:
             annotations["io.seclude.base"] = os.path.realpath(base)
-        with Child(engine.hooked(run, hooks, annotations)) as child, _our_interrupts_ignored():
+        with Child(engine.hooked(run, hooks, annotations)) as child, _signals_left_to(child):
             child.go()
             status = child.wait(lambda: progress("the container is running"))
         if not os.path.exists(result):
@@ -169,9 +169,14 @@ def record_podman(
 
 
 @contextmanager
-def _our_interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C is the command's to handle: we stay to write what was seen."""
+def _signals_left_to(child: Child) -> Iterator[None]:
+    """Ctrl-C reaches the command by itself, and what ends us is passed on: we stay to write what was seen."""
+
+    def pass_on(number: int, _: object) -> None:
+        os.kill(child.pid, number)
+
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    before |= {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -189,7 +194,7 @@ def run_process(command: Sequence[str], profile: str) -> int:
         # Where the kernel lets us do without, set-user-id programs keep working, as in a container.
         no_new_privileges = not effective >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1
         loaded = Child(command, lambda: filter_.load(no_new_privileges=no_new_privileges))
-        with loaded as child, _our_interrupts_ignored():
+        with loaded as child, _signals_left_to(child):
             child.go()
             return child.wait()
 
@@ -199,7 +204,7 @@ def run_podman(command: Sequence[str], profile: str) -> int:
     oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
     engine = PodmanEngine()
     enforced = engine.enforced(engine.parse(command), os.path.abspath(profile))
-    with Child(enforced) as child, _our_interrupts_ignored():
+    with Child(enforced) as child, _signals_left_to(child):
         child.go()
         return child.wait()
 

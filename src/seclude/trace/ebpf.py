@@ -88,7 +88,10 @@ class EbpfTracer:
             finally:
                 os.close(process)
         except OSError as error:
-            self._forget(number)
+            try:
+                self._forget(number)
+            except TraceError as unforgotten:
+                error.add_note(str(unforgotten))
             if error.errno == errno.E2BIG:
                 reason = "too many recordings at once"
             elif error.errno == errno.ESRCH:
@@ -175,6 +178,7 @@ class EbpfTracer:
             raise TraceError(f"the recorder pinned in {self._pins} cannot be opened: {error}") from error
         version = int.from_bytes((value or b"")[:4], "little")
         if version != layout.RECORDER_VERSION or sizes != layout.MAPS["meta"]:
+            self.close()  # nothing of it may be read or cleared later
             raise TraceError(
                 f"another version of the recorder is pinned in {self._pins}: "
                 f"version {version}, this seclude has {layout.RECORDER_VERSION}",
