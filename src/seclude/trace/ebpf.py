@@ -203,7 +203,7 @@ class EbpfTracer:
                     hint="run as root, outside user namespaces",
                 ) from error
             raise TraceError(
-                f"the recorder cannot be loaded: {error}", hint="see `seclude doctor`"
+                f"the recorder cannot be loaded: {error}", hint="see Install in the README for what it needs"
             ) from error
 
     def _pin(self, loaded: BpfObject) -> None:
