@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests" / "engines"))
 from podman_bed import Bed, open_bed
 from podman_config import missing, runtime_path
 
-ROUNDS = 4
+ROUNDS = 6
 """Starts of each kind in a run."""
 
 WARM = 2
