@@ -1,6 +1,6 @@
-"""Build hook: bpf/*.{c,h} in, src/seclude/data/recorder.bpf.o and a wheel for this kind of processor out.
+"""Build hook: bpf/*.{c,h} in, src/seclude/data/*.bpf.o and a wheel for this kind of processor out.
 
-`python hatch_build.py` compiles the object alone, where it is older than its sources (`--force`: always).
+`python hatch_build.py` compiles the objects alone, where they are older than their sources (`--force`: always).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SOURCE = "bpf/recorder.bpf.c"
-OBJECT = "src/seclude/data/recorder.bpf.o"
+OBJECTS = {f"bpf/{name}.bpf.c": f"src/seclude/data/{name}.bpf.o" for name in ("recorder", "watch")}
+"""Source -> what is compiled from it."""
+
 TARGETS = {"x86_64": "x86", "aarch64": "arm64"}
 """Machine, as uname says it -> processor, as bpf_tracing.h says it."""
 
@@ -68,17 +69,21 @@ def strip(clang: str, path: Path) -> None:
 
 
 def outdated(root: Path) -> bool:
-    """Whether the object is missing or older than one of its sources."""
-    target = root / OBJECT
-    sources = [root / "hatch_build.py", *(root / "bpf").glob("*.[ch]")]
-    return not target.exists() or any(path.stat().st_mtime > target.stat().st_mtime for path in sources)
+    """Whether an object is missing or older than one of the sources."""
+    targets = [root / target for target in OBJECTS.values()]
+    newest = max(path.stat().st_mtime for path in (root / "hatch_build.py", *(root / "bpf").glob("*.[ch]")))
+    return any(not target.exists() or target.stat().st_mtime < newest for target in targets)
 
 
-def compile_recorder(root: Path) -> Path:
-    """Compile the recorder under `root` and return the object's path; raises BuildError."""
-    target = root / OBJECT
-    if not (root / SOURCE).exists():
-        raise BuildError(f"{SOURCE} is missing from {root}: build from a whole checkout or sdist")
+def compile_objects(root: Path) -> list[Path]:
+    """Compile the programs under `root` and return the objects' paths; raises BuildError."""
+    return [compile_object(root, source, root / target) for source, target in OBJECTS.items()]
+
+
+def compile_object(root: Path, source: str, target: Path) -> Path:
+    """Compile one of the sources under `root`; raises BuildError."""
+    if not (root / source).exists():
+        raise BuildError(f"{source} is missing from {root}: build from a whole checkout or sdist")
     clang = compiler()
     includes = [*include_directories(clang), "bpf"]
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,11 +93,11 @@ def compile_recorder(root: Path) -> Path:
         # v3: atomic operations that return the old value (Linux 5.12); older versions of clang stay at v1.
         command = [clang, "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"]
         command += [f"-D__TARGET_ARCH_{TARGETS[machine()]}", f"-ffile-prefix-map={root}=."]
-        command += [*(f"-I{path}" for path in includes), "-c", SOURCE, "-o", str(output)]
+        command += [*(f"-I{path}" for path in includes), "-c", source, "-o", str(output)]
         run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if run.returncode:
             reason = "\n".join(run.stderr.splitlines()[:40])  # a crash of clang prints its whole stack
-            raise BuildError(f"clang could not compile {SOURCE}:\n{reason}")
+            raise BuildError(f"clang could not compile {source}:\n{reason}")
         strip(clang, output)
         output.chmod(0o644)
         output.replace(target)
@@ -104,11 +109,12 @@ def main(arguments: list[str]) -> int:
     if not outdated(root) and "--force" not in arguments:
         return 0
     try:
-        path = compile_recorder(root)
+        paths = compile_objects(root)
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"compiled {path.relative_to(root)} ({path.stat().st_size} bytes)", file=sys.stderr)
+    for path in paths:
+        print(f"compiled {path.relative_to(root)} ({path.stat().st_size} bytes)", file=sys.stderr)
     return 0
 
 
@@ -123,12 +129,12 @@ else:
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             try:
-                compile_recorder(Path(self.root))
+                compile_objects(Path(self.root))
                 build_data["tag"] = f"py3-none-linux_{machine()}"
             except BuildError as error:
                 self.app.abort(f"\nerror: {error}")
             build_data["pure_python"] = False
-            build_data["artifacts"].append(f"/{OBJECT}")
+            build_data["artifacts"].extend(f"/{target}" for target in OBJECTS.values())
 
 
 if __name__ == "__main__":

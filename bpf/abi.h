@@ -72,6 +72,16 @@ static __always_inline __u32 number_at_exit(struct pt_regs *regs)
 	return (__u32)regs->orig_ax;
 }
 
+static __always_inline __u64 instruction_of(struct pt_regs *regs)
+{
+	return regs->ip;
+}
+
+static __always_inline __u64 stack_of(struct pt_regs *regs)
+{
+	return regs->sp;
+}
+
 #else /* arm64 */
 
 #define TIF_32BIT 22			/* arch/arm64/include/asm/thread_info.h */
@@ -126,6 +136,17 @@ static __always_inline void arguments_of(struct pt_regs *regs, __u32 abi, __u64 
 static __always_inline __u32 number_at_exit(struct pt_regs *regs)
 {
 	return (__u32)regs->syscallno;
+}
+
+static __always_inline __u64 instruction_of(struct pt_regs *regs)
+{
+	return regs->pc;
+}
+
+/* Where a return address may lie: on arm64 it is in the link register, which is no place in memory. */
+static __always_inline __u64 stack_of(struct pt_regs *regs)
+{
+	return 0;
 }
 
 #endif

@@ -8,51 +8,16 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include "recorder.h"
+#include "maps.h"
+#include "contexts.h"
 #include "abi.h"
 
-struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct meta); } meta SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct mark); } marks SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_TASK_STORAGE); __uint(map_flags, BPF_F_NO_PREALLOC); __type(key, int); __type(value, struct thread); } threads SEC(".maps");
-
-#define HASH(name, key_type, value_type, entries)				\
-	struct {								\
-		__uint(type, BPF_MAP_TYPE_HASH);				\
-		__uint(map_flags, BPF_F_NO_PREALLOC);				\
-		__uint(max_entries, entries);					\
-		__type(key, key_type);						\
-		__type(value, value_type);					\
-	} name SEC(".maps")
-
-HASH(targets, __u32, struct target, MAX_TARGETS);
 HASH(namespaces, struct namespace_key, __u32, 2 * MAX_TARGETS);
 HASH(facts, struct fact_key, struct fact, MAX_FACTS);
-HASH(names, struct name_key, struct name, MAX_NAMES);
 HASH(argument_masks, struct argument_call, struct argument_mask, 4 * MAX_TARGETS);
 HASH(argument_values, struct argument_key, __u32, MAX_ARGUMENTS);
 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, MAX_SETS); __type(key, __u32); __type(value, struct set); } sets SEC(".maps");
-struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct cpu); } cpus SEC(".maps");
-__u32 sets_used = 2;
-
-/* A name does not fit the 512 bytes of stack; the programs run with preemption off, so one for each CPU will do. */
-struct { __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY); __uint(max_entries, 1); __type(key, __u32); __type(value, struct name_key); } scratch SEC(".maps");
-
-/* Whether a thread-group leader can have a mark at all: a load spares everybody else the helper call. */
-static __always_inline bool has_storage(struct task_struct *leader)
-{
-	return !bpf_core_field_exists(leader->bpf_storage) || leader->bpf_storage;
-}
-
-/* Each load of a pointer from a task costs half a millisecond when the programs are loaded, every time that the
- * verifier comes by: it looks for types that say whether the pointer can be trusted. So load once, and early.
- */
-static __always_inline struct mark *mark_of(struct task_struct *task)
-{
-	struct task_struct *leader = task->group_leader;
-
-	return has_storage(leader) ? bpf_task_storage_get(&marks, leader, 0, 0) : 0;
-}
-
 /* Since c818c03b661c (Linux 5.11) a task knows how many filters it has; before, only whether it has any. */
 static __always_inline __u32 filters_of(struct task_struct *task)
 {
@@ -61,58 +26,6 @@ static __always_inline __u32 filters_of(struct task_struct *task)
 	if (bpf_core_field_exists(task->seccomp.filter_count))
 		return task->seccomp.filter_count.counter;
 	return 1;
-}
-
-/* Takes one place of a target's quota; false where there is none left. */
-static __always_inline bool take(__u32 *used, __u32 limit)
-{
-	if (*(volatile __u32 *)used >= limit)
-		return false;
-	if (__sync_fetch_and_add(used, 1) < limit)
-		return true;
-	__sync_fetch_and_add(used, -1);
-	return false;
-}
-
-/* A fresh set, or the one that has every call looked at where there is no more. */
-static __always_inline __u32 new_set(void)
-{
-	__u32 set;
-
-	if (*(volatile __u32 *)&sets_used >= MAX_SETS)
-		return SLOW_SET;
-	set = __sync_fetch_and_add(&sets_used, 1);
-	return set < MAX_SETS ? set : SLOW_SET;
-}
-
-/* The id and set of the name in `key`, given out on first sight; NAME_OVERFLOW beyond the limits. */
-static __noinline __u64 name_of(struct name_key *key, struct target *target)
-{
-	struct name *known, name = { .id = NAME_OVERFLOW, .set = SLOW_SET };
-	bool context;
-
-	if (!key || !target)
-		goto overflow;
-	context = key->kind == NAME_CONTEXT;
-	known = bpf_map_lookup_elem(&names, key);
-	if (!known) {
-		if (!take(context ? &target->contexts : &target->executables,
-			  context ? TARGET_CONTEXTS : TARGET_EXECUTABLES))
-			goto lost;
-		name.id = __sync_fetch_and_add(&target->last_name, 1) + 1;
-		if (context)
-			name.set = new_set();
-		if (!bpf_map_update_elem(&names, key, &name, BPF_NOEXIST))
-			return ((__u64)name.set << 32) | name.id;
-		known = bpf_map_lookup_elem(&names, key);	/* another CPU was first */
-		if (!known)
-			goto lost;
-	}
-	return ((__u64)known->set << 32) | known->id;
-lost:
-	__sync_fetch_and_add(context ? &target->lost_contexts : &target->lost_executables, 1);
-overflow:
-	return ((__u64)SLOW_SET << 32) | NAME_OVERFLOW;
 }
 
 static __always_inline void keep_arguments(struct target *target, __u32 id, __u32 abi, __u32 number,
@@ -134,7 +47,7 @@ static __always_inline void keep_arguments(struct target *target, __u32 id, __u3
 
 /* Adds the call to its target's set and keeps the facts of its first time. True: no need to come here for it again. */
 static __always_inline bool keep(struct task_struct *task, struct mark *mark, struct target *target, __u32 context,
-				 __u32 abi, __u32 phase, __u32 slot, const __u64 *arguments, __s32 result)
+				 __u32 abi, __u32 phase, __u32 slot, const __u64 *arguments)
 {
 	struct fact_key key = { .target = mark->target, .context = context, .number = slot };
 	struct argument_call call = { .target = mark->target, .number = slot, .abi = abi };
@@ -156,7 +69,7 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 		if (!(target->calls[phase][abi][word] & bit))
 			__sync_fetch_and_or(&target->calls[phase][abi][word], bit);
 	}
-	if (target->flags & FLAG_ARGUMENTS && phase != PHASE_DENIED) {
+	if (target->flags & FLAG_ARGUMENTS) {
 		mask = bpf_map_lookup_elem(&argument_masks, &call);
 		if (mask) {
 			keep_arguments(target, mark->target, abi, slot, arguments, mask);
@@ -165,7 +78,7 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 	}
 	known = bpf_map_lookup_elem(&facts, &key);
 	if (known) {
-		if (!done || phase == PHASE_DENIED)
+		if (!done)
 			__sync_fetch_and_add(&known->count, 1);
 		return done;
 	}
@@ -179,7 +92,6 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 	fact.tgid = task->tgid;
 	fact.tid = task->pid;
 	fact.executable = mark->executable;
-	fact.result = result;
 	bpf_get_current_comm(fact.comm, sizeof(fact.comm));
 	if (!bpf_map_update_elem(&facts, &key, &fact, BPF_NOEXIST))
 		return done;
@@ -189,58 +101,6 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 lost:
 	__sync_fetch_and_add(&target->lost_facts, 1);
 	return done;
-}
-
-/* The mark has changed: the thread's next call looks at it again. */
-static __always_inline void look_again(void)
-{
-	__u32 zero = 0;
-	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
-
-	if (cpu)
-		cpu->registers = 0;
-}
-
-/* Calls in this context are the application's from here on, or of another context: ask another set. */
-static __always_inline void enter_set(struct mark *mark, __u32 context, __u32 set)
-{
-	if (!(mark->flags & FLAG_APP) || mark->flags & FLAG_COUNTS)
-		set = SLOW_SET;
-	*(volatile __u64 *)&mark->context = ((__u64)set << 32) | context;
-	look_again();
-}
-
-static __always_inline __u32 set_of_target(struct target *target)
-{
-	if (!target->set)
-		target->set = new_set();
-	return target->set;
-}
-
-static __always_inline void enter_context(struct mark *mark, struct target *target, const void *text)
-{
-	__u32 zero = 0;
-	struct name_key *key = bpf_map_lookup_elem(&scratch, &zero);
-	__u64 name;
-	long length;
-
-	if (!key)
-		return;
-	__builtin_memset(key, 0, sizeof(*key));
-	key->target = mark->target;
-	key->kind = NAME_CONTEXT;
-	length = bpf_probe_read_user_str(key->text, sizeof(key->text), text);
-	if (length < 0) {
-		__sync_fetch_and_add(&target->lost_markers, 1);
-		return;
-	}
-	/* The empty name leads back to where no context is. */
-	if (length <= 1) {
-		enter_set(mark, 0, set_of_target(target));
-		return;
-	}
-	name = name_of(key, target);
-	enter_set(mark, (__u32)name, name >> 32);
 }
 
 /* Which target an unmarked task belongs to that came in from outside (`podman exec`); 0 if none. */
@@ -281,7 +141,6 @@ static __always_inline __u32 target_by_namespace(struct task_struct *task)
 static __noinline struct mark *join(struct task_struct *task, bool at_exec)
 {
 	struct mark mark = { .set = SLOW_SET };
-	struct thread thread = { .inflight = INFLIGHT_SKIP };
 	struct mark *created;
 	struct target *target;
 
@@ -305,8 +164,6 @@ static __noinline struct mark *join(struct task_struct *task, bool at_exec)
 		__sync_fetch_and_add(&target->lost_calls, 1);
 		return 0;
 	}
-	if (mark.flags & FLAG_WATCH)
-		bpf_task_storage_get(&threads, task, &thread, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	look_again();
 	return created;
 }
@@ -363,7 +220,7 @@ static __noinline int enter_slowly(__u64 *context)
 		return 0;
 	}
 	where = *(volatile __u64 *)&mark->context;
-	if (!keep(task, mark, target, (__u32)where, abi, phase, slot, arguments, 0))
+	if (!keep(task, mark, target, (__u32)where, abi, phase, slot, arguments))
 		return 0;
 	index = where >> 32;
 	/* exec and prctl must always come here; the runtime's calls say nothing of the application's. */
@@ -415,16 +272,6 @@ static __noinline int meet(struct cpu *cpu, __u64 registers, __u32 generation)
 	if (!mark)
 		return 0;
 	cpu->set = mark->set;
-	cpu->flags = mark->flags;
-	cpu->inflight = INFLIGHT_SKIP;
-	if (mark->flags & FLAG_WATCH) {
-		struct thread *thread = bpf_task_storage_get(&threads, task, 0, 0);
-
-		if (thread) {
-			cpu->inflight = thread->inflight;
-			thread->inflight = INFLIGHT_SKIP;
-		}
-	}
 	return 0;
 }
 
@@ -446,7 +293,6 @@ int on_enter(__u64 *context)
 			enter_unmarked();
 		return 0;
 	}
-	cpu->inflight = (__u64)number + 1;
 	if (number >= 512)
 		return enter_slowly(context);
 	set = bpf_map_lookup_elem(&sets, &cpu->set);
@@ -461,50 +307,6 @@ int on_enter(__u64 *context)
 	return enter_slowly(context);
 }
 
-static __noinline int refused(__u64 *context)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct mark *mark = mark_of(task);
-	struct pt_regs *regs = (struct pt_regs *)context[0];
-	__u32 number = number_at_exit(regs), abi = abi_of(is_compat(task), number), slot = slot_of(abi, number);
-	__u64 arguments[6];
-	struct target *target;
-
-	/* rt_sigreturn leaves with the number -1; a task without a filter cannot have been refused anything. */
-	if (!mark || number == (__u32)-1 || task->seccomp.mode != SECCOMP_MODE_FILTER)
-		return 0;
-	target = bpf_map_lookup_elem(&targets, &mark->target);
-	if (!target)
-		return 0;
-	arguments_of(regs, abi, arguments);
-	if (is_prctl(abi, slot) && arguments[0] == SECLUDE_MARK)
-		return 0;
-	keep(task, mark, target, mark->context, abi, PHASE_DENIED, slot, arguments, (__s32)context[1]);
-	return 0;
-}
-
-/* Seccomp answers before the tracepoint: an exit whose enter was never seen is a call that was refused. */
-SEC("tp_btf/sys_exit")
-int on_exit(__u64 *context)
-{
-	__u32 zero = 0;
-	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
-	struct meta *now = bpf_map_lookup_elem(&meta, &zero);
-	__u64 inflight;
-
-	if (!cpu || !now)
-		return 0;
-	if (cpu->registers != context[0] || cpu->generation != now->generation)
-		meet(cpu, context[0], now->generation);
-	if (cpu->set == NO_SET || !(cpu->flags & FLAG_WATCH))
-		return 0;
-	inflight = cpu->inflight;
-	cpu->inflight = INFLIGHT_NONE;
-	if (inflight == (__u64)number_at_exit((struct pt_regs *)context[0]) + 1 || inflight == INFLIGHT_SKIP)
-		return 0;
-	return refused(context);
-}
-
 /* A thread that ends may leave its stack, and so the place of its registers, to a new one: forget it. Nothing is created
  * here: the run queue is locked, and an allocation may wake a task.
  */
@@ -513,15 +315,9 @@ int on_switch(__u64 *context)
 {
 	__u32 zero = 0;
 	struct cpu *cpu = bpf_map_lookup_elem(&cpus, &zero);
-	struct thread *thread;
 
 	if (!cpu)
 		return 0;
-	if (cpu->registers && cpu->set != NO_SET && cpu->flags & FLAG_WATCH) {
-		thread = bpf_task_storage_get(&threads, (struct task_struct *)context[1], 0, 0);
-		if (thread)
-			thread->inflight = cpu->inflight;
-	}
 	cpu->registers = 0;
 	return 0;
 }
@@ -531,14 +327,10 @@ int on_fork(__u64 *context)
 {
 	struct task_struct *child = (struct task_struct *)context[1];
 	struct mark *mark = mark_of(bpf_get_current_task_btf()), *created;
-	struct thread thread = { .inflight = INFLIGHT_SKIP };
 	struct target *target;
 
 	if (!mark)
 		return 0;
-	/* Its first exit is that of a clone which it never entered. */
-	if (mark->flags & FLAG_WATCH)
-		bpf_task_storage_get(&threads, child, &thread, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (child->tgid != child->pid)
 		return 0;	/* a thread shares its leader's mark */
 	created = bpf_task_storage_get(&marks, child, mark, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -584,7 +376,7 @@ int on_exec(__u64 *context)
 		mark = join(task, true);
 	if (!mark || !cpu)
 		return 0;
-	cpu->registers = 0;	/* and with it the call under way: exec's exit has no enter of the new program */
+	cpu->registers = 0;
 	target = bpf_map_lookup_elem(&targets, &mark->target);
 	if (!target)
 		return 0;

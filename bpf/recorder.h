@@ -4,7 +4,7 @@
 #define SECLUDE_RECORDER_H
 
 /* Raised with every change of a layout below: a reader never touches the pinned maps of another version. */
-#define RECORDER_VERSION 1
+#define RECORDER_VERSION 2
 
 /* prctl(SECLUDE_MARK, name, 0, 0, 0): the caller's process tree enters the context `name`. The kernel answers EINVAL. */
 #define SECLUDE_MARK 0x5ec1de00
@@ -30,7 +30,7 @@ enum namespace_kind { NAMESPACE_MNT, NAMESPACE_PID };
 /* Flags of a target, inherited by its marks ... */
 #define FLAG_UNCONFINED 1	/* no filter will be installed: record from the entrypoint's exec on */
 #define FLAG_COUNTS 2		/* count every call */
-#define FLAG_WATCH 4		/* look for refused calls (needs the sys_exit program) */
+#define FLAG_WATCH 4		/* look for refused calls (watch.bpf.c) */
 #define FLAG_ARGUMENTS 8	/* keep the distinct values of some arguments (argument_masks) */
 /* ... and of one mark only. */
 #define FLAG_INIT 256		/* the process that will exec the entrypoint */
@@ -88,21 +88,10 @@ struct cpu {
 	__u64 registers;	/* where the thread's registers are saved: tells it apart from every other thread */
 	__u32 generation;	/* meta's, when the mark was read */
 	__u32 set;
-	__u32 flags;
-	__u32 reserved;
-	__u64 inflight;		/* the call under way, with FLAG_WATCH: number + 1, or INFLIGHT_* */
 	__u32 abi;		/* of a call on its way through enter_slowly, and the three below */
 	__u32 slot;
 	__u32 phase;
 	__u32 exec;
-};
-
-#define INFLIGHT_NONE 0ull
-#define INFLIGHT_SKIP (~0ull)	/* the next exit has no enter that we could have seen */
-
-/* Task storage of a thread, with FLAG_WATCH: its call under way while it does not run, else INFLIGHT_SKIP. */
-struct thread {
-	__u64 inflight;
 };
 
 struct name {
@@ -137,7 +126,7 @@ struct fact {
 	__u32 tgid;
 	__u32 tid;
 	__u32 executable;
-	__s32 result;		/* of a refused call */
+	__u32 reserved;
 	char comm[16];
 };
 

@@ -11,7 +11,7 @@ import os
 from .errors import SecludeError
 from .formats import jsontext
 from .inputs import read_text
-from .model.frozen import frozen
+from .model.baseline import Baseline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,22 +23,6 @@ if TYPE_CHECKING:
 DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "baselines.json")
 VERSION = 1
 PROCESS_ENGINE = "process"
-
-
-@frozen
-class Baseline:
-    """The calls of one runtime between loading the filter and the entrypoint's exec, and how they were obtained.
-
-    `varying` are those of `calls` that only some of many equal runs made: a profile without them lets a container
-    start most of the time (runc's Go runtime collects garbage and is preempted when it likes).
-    """
-
-    runtime: str
-    version: str
-    no_new_privileges: bool
-    calls: tuple[str, ...]
-    varying: tuple[str, ...]
-    obtained: str
 
 
 def baselines(path: str = DATA) -> tuple[Baseline, ...]:

@@ -171,6 +171,19 @@ def _clear_stillborn(tracer: EbpfTracer, registrations: Registrations) -> None:
             tracer.end(registration.number)
 
 
+def stillborn_recording(places: Places, path: str) -> Recording | None:
+    """The recording of the container that failed to start after our hook, to be written to `path`; None if none is."""
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    numbers = tracer.stillborn()
+    try:
+        for registration in Registrations(places.state):
+            if registration.number in numbers and registration.request.recording == path:
+                return recording_of(registration, tracer)
+    finally:
+        tracer.close()
+    return None
+
+
 def clear_stillborn(places: Places) -> None:
     """The same for whoever started a container and saw it fail; takes the recorder along if nothing else needs it."""
     tracer = EbpfTracer(bpffs=places.bpffs)
@@ -204,6 +217,7 @@ def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
         calls=observed.calls,
         arguments=observed.arguments,
         losses=observed.losses,
+        denials=observed.denials,
     )
 
 

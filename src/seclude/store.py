@@ -1,10 +1,11 @@
-"""Recordings as files: a Recording to versioned JSON and back, strictly."""
+"""Recordings and denials as text: a Recording to versioned JSON, Denials to lines of it, and back, strictly."""
 
 from __future__ import annotations
 
-from .errors import RecordingError
+from .errors import RecordingError, SecludeError
 from .formats import jsontext
 from .inputs import read_text
+from .model.denial import Denial, Frame
 from .model.recording import (
     FORMAT,
     VERSION,
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+DENIAL_FORMAT = "seclude-denial"
+DENIAL_VERSION = 1
+
 LARGEST = 256 * 1024 * 1024
 """Bytes of a recording that we read; the recorder's limits keep one well below."""
 
@@ -32,16 +36,35 @@ def dumps(recording: Recording) -> str:
 
 def loads(text: str, source: str) -> Recording:
     """The recording in `text`; raises RecordingError naming `source` and the member that is wrong."""
+    return _loads(Recording, text, source, FORMAT, VERSION)  # type: ignore[no-any-return]
+
+
+def dumps_denial(denial: Denial) -> str:
+    """The denial as one line of JSON with a newline; every control character in it is escaped."""
+    return jsontext.encode({"format": DENIAL_FORMAT, "version": DENIAL_VERSION, **_members(denial)}) + "\n"
+
+
+def loads_denials(text: str, source: str) -> tuple[Denial, ...]:
+    """The denials in lines of JSON, empty lines passed over; raises RecordingError naming `source` and the line."""
+    return tuple(
+        _loads(Denial, line, f"{source}, line {number}", DENIAL_FORMAT, DENIAL_VERSION)
+        for number, line in enumerate(text.split("\n"), 1)
+        if line.strip()
+    )
+
+
+def _loads(cls: Any, text: str, source: str, kind: str, version: int) -> Any:
     value = jsontext.decode(text, source, error=RecordingError)
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise RecordingError(f"{source} is no recording", hint=f'a recording has "format": "{FORMAT}"')
-    if value.get("version") != VERSION or isinstance(value["version"], bool):
+    what = cls.__name__.lower()
+    if not isinstance(value, dict) or value.get("format") != kind:
+        raise RecordingError(f"{source} is no {what}", hint=f'a {what} has "format": "{kind}"')
+    if value.get("version") != version or isinstance(value["version"], bool):
         raise RecordingError(
-            f"{source} has version {value.get('version')!r}; this seclude reads version {VERSION}",
+            f"{source} has version {value.get('version')!r}; this seclude reads version {version}",
             hint="record again, or use the seclude that wrote it",
         )
     body = {name: member for name, member in value.items() if name not in ("format", "version")}
-    return _read(Recording, body, source, "")  # type: ignore[no-any-return]
+    return _read(cls, body, source, "")
 
 
 def looks_like_recording(text: str) -> bool:
@@ -84,7 +107,7 @@ def _read(cls: Any, value: object, source: str, path: str) -> Any:
     fields = {name: readers[name](member, source, f"{path}{name}") for name, member in value.items()}
     try:
         return cls(**fields)
-    except RecordingError as error:
+    except SecludeError as error:
         raise RecordingError(
             f"{source}: {path}: {error.message}".replace(".: ", ": "), hint=error.hint
         ) from None
@@ -143,6 +166,7 @@ _READERS: dict[str, dict[str, Callable[[object, str, str], Any]]] = {
         "capabilities": _list(_text),
         "arguments": _list(_object(ArgumentValues)),
         "losses": _object(Losses),
+        "denials": _list(_object(Denial)),
     },
     "Call": {
         "abi": _text,
@@ -163,6 +187,26 @@ _READERS: dict[str, dict[str, Callable[[object, str, str], Any]]] = {
         "result": _whole,
     },
     "Dropped": {"reason": _text},
+    "Denial": {
+        "action": _text,
+        "data": _whole,
+        "abi": _text,
+        "number": _whole,
+        "name": _text,
+        "arguments": _list(_whole),
+        "pid": _whole,
+        "tid": _whole,
+        "comm": _text,
+        "executable": _text,
+        "count": _whole,
+        "first": _number,
+        "last": _number,
+        "context": _text,
+        "container": _text,
+        "python": _list(_object(Frame)),
+        "native": _list(_object(Frame)),
+    },
+    "Frame": {"module": _text, "function": _text, "line": _whole, "offset": _whole},
     "ArgumentValues": {
         "abi": _text,
         "name": _text,
@@ -176,5 +220,6 @@ _READERS: dict[str, dict[str, Callable[[object, str, str], Any]]] = {
         "contexts": _whole,
         "executables": _whole,
         "markers": _whole,
+        "denials": _whole,
     },
 }

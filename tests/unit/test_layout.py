@@ -1,4 +1,4 @@
-"""The two sides of the recorder agree: bpf/recorder.h with trace/layout.py and the model, by name and compiler."""
+"""The two sides agree: bpf/recorder.h and watch.h with trace/layout.py, denials.py and the model, by name and compiler."""
 
 import re
 import shutil
@@ -7,19 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from seclude.model import recording
-from seclude.trace import layout
+from seclude.model import denial, recording
+from seclude.trace import denials, layout, watch
 
 BPF = Path(__file__).resolve().parents[2] / "bpf"
-HEADER = (BPF / "recorder.h").read_text()
+HEADERS = ("recorder.h", "watch.h")
+HEADER = "\n".join((BPF / name).read_text() for name in HEADERS)
 PLAIN = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.S)
-PROGRAM = (BPF / "recorder.bpf.c").read_text()
+SHARED = (BPF / "maps.h").read_text() + (BPF / "contexts.h").read_text()
+RECORDER = (BPF / "recorder.bpf.c").read_text()
+WATCH = (BPF / "watch.bpf.c").read_text()
 
 STRUCTS = {
     "meta": layout.META,
     "target": layout.TARGET,
     "mark": layout.MARK_VALUE,
-    "thread": layout.THREAD,
+    "cpu": layout.CPU,
     "name": layout.NAME,
     "namespace_key": layout.NAMESPACE_KEY,
     "name_key": layout.NAME_KEY,
@@ -28,8 +31,14 @@ STRUCTS = {
     "argument_call": layout.ARGUMENT_CALL,
     "argument_mask": layout.ARGUMENT_MASK,
     "argument_key": layout.ARGUMENT_KEY,
+    "watch_config": denials.CONFIG,
+    "scope": denials.SCOPE,
+    "denial_key": denials.KEY,
+    "place": denials.PLACE,
+    "module": denials.MODULE,
+    "denial": denials.DENIAL,
 }
-KERNEL_ONLY = {"set", "cpu"}
+KERNEL_ONLY = {"set"}
 
 
 def constant(name):
@@ -54,7 +63,13 @@ def members(name):
         ("NAME_BYTES", layout.NAME_BYTES),
         ("NAME_OVERFLOW", layout.NAME_OVERFLOW),
         ("SLOW_SET", layout.SLOW_SET),
-        ("INFLIGHT_SKIP", layout.INFLIGHT_SKIP),
+        ("OTHER_NUMBER", denial.OTHER_NUMBER),
+        ("FRAMES", denials.FRAMES),
+        ("MODULES", denials.MODULES),
+        ("MODULE_BYTES", denials.MODULE_BYTES),
+        ("PATH_PARTS", denials.PATH_PARTS),
+        ("PART_BYTES", denials.PART_BYTES),
+        ("CGROUP_BYTES", denials.CGROUP_BYTES),
         *((name, value) for name, value in vars(layout).items() if name.startswith("FLAG_")),
     ],
 )
@@ -85,22 +100,42 @@ def test_kinds():
     assert (layout.NAME_CONTEXT, layout.NAME_EXECUTABLE) == (0, 1)
     assert members("namespace_kind") == ["NAMESPACE_MNT", "NAMESPACE_PID"]
     assert (layout.NAMESPACE_MNT, layout.NAMESPACE_PID) == (0, 1)
+    assert members("scope_kind") == ["SCOPE_MNT", "SCOPE_PID"]
+    assert (watch.SCOPE_MNT, watch.SCOPE_PID) == (0, 1)
 
 
 def test_every_struct_is_known_here():
     assert set(re.findall(r"^struct (\w+) {", PLAIN, re.M)) == set(STRUCTS) | KERNEL_ONLY
 
 
+def _maps(source):
+    """(hash maps, other maps) that a source defines."""
+    hashes = set(re.findall(r"^HASH\((\w+),", source, re.M))
+    return hashes, set(re.findall(r"} (\w+) SEC\(\"\.maps\"\);$", source, re.M)) - {"name"}
+
+
 def test_every_map_that_is_pinned_is_in_the_program():
-    hashes = set(re.findall(r"^HASH\((\w+),", PROGRAM, re.M))
-    others = set(re.findall(r"} (\w+) SEC\(\"\.maps\"\);$", PROGRAM, re.M)) - {"name"}
+    hashes, others = _maps(SHARED + RECORDER)
     assert set(layout.MAPS) <= hashes | others
     assert hashes <= set(layout.MAPS)
 
 
-def test_every_program_is_attached():
-    programs = set(re.findall(r"^int (\w+)\(__u64 \*context\)", PROGRAM, re.M))
-    assert programs == {*layout.PROGRAMS, layout.WATCH_PROGRAM}
+def test_every_map_of_the_watch_is_pinned_or_shared():
+    hashes, others = _maps(WATCH)
+    assert hashes <= set(watch.OWN) <= hashes | others
+    hashes, others = _maps(SHARED)
+    assert hashes <= set(watch.SHARED) <= hashes | others
+    assert set(watch.SHARED) <= set(layout.MAPS)
+
+
+@pytest.mark.parametrize(("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, watch.PROGRAMS)])
+def test_every_program_is_attached(source, attached):
+    programs = re.findall(r"^int (\w+)\(__u64 \*context\)", source, re.M)
+    assert set(programs) == set(attached)
+
+
+def test_a_watch_is_whole_once_its_last_link_is_pinned():
+    assert layout.WATCH_LINK == f"link_{watch.PROGRAMS[-1]}"
 
 
 def _fields(name):
@@ -115,7 +150,8 @@ def compiled(tmp_path_factory):
     compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
     assert compiler, "no C compiler (install gcc)"
     directory = tmp_path_factory.mktemp("layout")
-    lines = ["#include <stddef.h>", "#include <stdio.h>", "#include <linux/types.h>", '#include "recorder.h"']
+    lines = ["#include <stddef.h>", "#include <stdio.h>", "#include <linux/types.h>"]
+    lines += [f'#include "{name}"' for name in HEADERS]
     lines += ["int main(void)", "{"]
     for name in STRUCTS:
         lines.append(f'printf("{name} %zu\\n", sizeof(struct {name}));')
@@ -177,7 +213,15 @@ def test_the_places_that_are_read_by_position(compiled):
         (10, "executable"),
     ):
         assert compiled[f"fact.{member}"] == offsets[index]
-    assert (compiled["fact.result"], compiled["fact.comm"]) == (offsets[11], offsets[12])
+    assert compiled["fact.comm"] == offsets[12]
+    offsets = _offsets(denials.DENIAL)
+    for index, member in enumerate(("count", "first", "last", "started", "arguments")):
+        assert compiled[f"denial.{member}"] == offsets[index]
+    after = "tid mnt pid paused places_used modules_used parts_used compat comm cgroup".split()
+    for index, member in enumerate(after):
+        assert compiled[f"denial.{member}"] == offsets[10 + index]
+    assert compiled["denial.path"] == offsets[21]
+    assert compiled["denial.modules"] == denials.SIZE - denials.MODULES * denials.MODULE.size
 
 
 def test_slots_lead_back_to_numbers():

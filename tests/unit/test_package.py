@@ -19,6 +19,7 @@ from seclude.model.recording import Recording
 
 ROOT = Path(__file__).resolve().parents[2]
 OBJECT = "src/seclude/data/recorder.bpf.o"
+WATCH = "src/seclude/data/watch.bpf.o"
 EM_BPF = 247  # include/uapi/linux/elf-em.h
 ADVICE = ("apt-get install clang llvm libbpf-dev", "dnf install clang llvm libbpf-devel")
 
@@ -98,11 +99,11 @@ def test_the_wheel_holds_the_recorder_and_no_sources_of_it(built: Path) -> None:
     (wheel,) = (built / "out").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        recorder = archive.read("seclude/data/recorder.bpf.o")
+        programs = [archive.read(name.removeprefix("src/")) for name in (OBJECT, WATCH)]
         info = f"seclude-{seclude.__version__}.dist-info"
         scripts = archive.read(f"{info}/entry_points.txt").decode()
-    assert recorder[:4] == b"\x7fELF"
-    assert int.from_bytes(recorder[18:20], "little") == EM_BPF
+    assert [program[:4] for program in programs] == [b"\x7fELF"] * 2
+    assert [int.from_bytes(program[18:20], "little") for program in programs] == [EM_BPF] * 2
     assert {"seclude/py.typed", "seclude/hook.py", f"{info}/licenses/LICENSE"} <= set(names)
     assert "seclude = seclude.cli:main" in scripts
     assert "seclude-hook = seclude.hook:main" in scripts
@@ -113,13 +114,16 @@ def test_the_wheel_holds_the_recorder_and_no_sources_of_it(built: Path) -> None:
 
 def test_the_recorder_is_the_same_wherever_it_is_compiled(built: Path, tree: Path) -> None:
     assert compile_only(tree).returncode == 0
-    assert (tree / OBJECT).read_bytes() == (built / OBJECT).read_bytes()
-    assert str(tree).encode() not in (tree / OBJECT).read_bytes()
+    for name in (OBJECT, WATCH):
+        assert (tree / name).read_bytes() == (built / name).read_bytes()
+        assert str(tree).encode() not in (tree / name).read_bytes()
 
 
 def test_the_recorder_is_compiled_where_it_is_out_of_date_only(tree: Path) -> None:
     assert "compiled" in compile_only(tree).stderr
     assert compile_only(tree).stderr == ""
+    (tree / WATCH).unlink()
+    assert "compiled" in compile_only(tree).stderr
     newer = (tree / OBJECT).stat().st_mtime + 10
     os.utime(tree / "bpf" / "recorder.h", (newer, newer))
     assert "compiled" in compile_only(tree).stderr
@@ -175,4 +179,5 @@ def test_an_sdist_builds_the_same_wheel(
     (source,) = unpacked.iterdir()
     assert not (source / OBJECT).exists()
     assert compile_only(source).returncode == 0
-    assert (source / OBJECT).read_bytes() == (built / OBJECT).read_bytes()
+    for name in (OBJECT, WATCH):
+        assert (source / name).read_bytes() == (built / name).read_bytes()

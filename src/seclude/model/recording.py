@@ -5,6 +5,10 @@ from __future__ import annotations
 from ..errors import RecordingError
 from .frozen import frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .denial import Denial
+
 FORMAT = "seclude-recording"
 VERSION = 1
 
@@ -90,7 +94,7 @@ class Losses:
 
     `calls`: calls that may be missing altogether, so that no profile is made unless the user insists.
     The others lost a detail only (first-seen facts, a context's name, an executable's name, a marker whose name
-    could not be read); the set of calls is whole.
+    could not be read); the set of calls is whole. `denials`: refused calls that may be missing.
     """
 
     calls: int = 0
@@ -98,21 +102,27 @@ class Losses:
     contexts: int = 0
     executables: int = 0
     markers: int = 0
+    denials: int = 0
 
 
 @frozen
 class Observation:
-    """What a tracer saw of one target, without who or where it was: seconds, calls, argument values, losses."""
+    """What a tracer saw of one target, without who or where it was; `duration` in seconds."""
 
     duration: float
     calls: tuple[Call, ...]
     arguments: tuple[ArgumentValues, ...]
     losses: Losses
+    denials: tuple[Denial, ...] = ()
 
 
 @frozen
 class Recording:
-    """What one container or process tree called. `calls` is sorted by (phase, abi, name, context)."""
+    """What one container or process tree called. `calls` is sorted by (phase, abi, name, context).
+
+    `denials`: what a filter refused or logged, where that was asked for, by time. The calls of phase `denied` are the
+    refused ones, without the processes.
+    """
 
     created: str
     duration: float
@@ -133,6 +143,7 @@ class Recording:
     capabilities: tuple[str, ...] = ()
     arguments: tuple[ArgumentValues, ...] = ()
     losses: Losses = Losses()
+    denials: tuple[Denial, ...] = ()
 
     def names(self, *phases: str, abi: str = "") -> frozenset[str]:
         """The named calls of the given phases (runtime and app unless said otherwise), of one ABI or of all."""

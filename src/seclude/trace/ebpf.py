@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.recording import Observation
     from ..ports import Target
+    from .watch import DenialWatch
 
 OBJECT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "recorder.bpf.o")
 BTF = "/sys/kernel/btf/vmlinux"
@@ -38,7 +39,7 @@ class EbpfTracer:
         self._object: BpfObject | None = None
         self._links: list[int] = []
         self._maps: dict[str, int] = {}
-        self._watching = False
+        self._watcher: DenialWatch | None = None
 
     # Availability
 
@@ -81,8 +82,6 @@ class EbpfTracer:
             process = os.pidfd_open(target.pid)
             try:
                 key = process.to_bytes(4, "little")
-                if target.denials:
-                    self._put("threads", key, layout.THREAD.pack(layout.INFLIGHT_SKIP))
                 self._put("marks", key, layout.MARK_VALUE.pack(*mark))
                 self._raise_generation()
             finally:
@@ -109,7 +108,9 @@ class EbpfTracer:
 
         self._open()
         try:
-            observed = observation_of(self._library_(), self._map, number)
+            watch = self.watch()
+            sightings, lost = (watch.sightings(number), watch.lost()) if watch else ((), 0)
+            observed = observation_of(self._library_(), self._map, number, sightings, lost)
         except OSError as error:
             raise TraceError(f"the recorder's tables cannot be read: {error}") from error
         if observed is None:
@@ -139,6 +140,9 @@ class EbpfTracer:
         for descriptor in (*self._links, *(self._maps.values() if self._pins else ())):
             os.close(descriptor)
         self._links, self._maps = [], {}
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
         if self._object is not None:
             self._object.close()
             self._object = None
@@ -212,9 +216,6 @@ class EbpfTracer:
         for name in layout.MAPS:
             if name != "meta":
                 library.pin(loaded.map(name), os.path.join(self._pins, name))
-        library.pin(
-            loaded.program(layout.WATCH_PROGRAM), os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM)
-        )
         for name in layout.PROGRAMS:
             link = library.attach(loaded.program(name))
             self._links.append(link)
@@ -223,24 +224,32 @@ class EbpfTracer:
         library.pin(loaded.map("meta"), os.path.join(self._pins, "meta"))
 
     def _watch(self) -> None:
-        """Attach the program that sees refused calls, unless it is attached already."""
-        if self._watching:
+        """Attach the programs that see refused calls, unless they are: they cost every process on the machine."""
+        if self._watcher is not None or self._watch_is_pinned():
             return
-        library = self._library_()
-        if not self._pins:
-            self._links.append(library.attach(self._loaded().program(layout.WATCH_PROGRAM)))
-        elif not os.path.exists(os.path.join(self._pins, "link_" + layout.WATCH_PROGRAM)):
-            program = library.get(os.path.join(self._pins, "program_" + layout.WATCH_PROGRAM))
-            link = library.attach(program)
-            library.pin(link, os.path.join(self._pins, "link_" + layout.WATCH_PROGRAM))
-            os.close(link)
-            os.close(program)
-        self._watching = True
+        from .watch import DenialWatch  # not needed by most recordings
 
-    def _loaded(self) -> BpfObject:
-        if self._object is None:
-            raise TraceError("the recorder is not loaded")
-        return self._object
+        watcher = DenialWatch(library=self._library_())
+        watcher.start(self._map)
+        if not self._pins:
+            self._watcher = watcher
+            return
+        try:
+            watcher.pin(self._pins)
+        finally:
+            watcher.close()
+
+    def _watch_is_pinned(self) -> bool:
+        return bool(self._pins) and os.path.exists(os.path.join(self._pins, layout.WATCH_LINK))
+
+    def watch(self) -> DenialWatch | None:
+        """The denial watch of this recorder, None where no target has asked for it. Raises OSError."""
+        if self._watcher is None and self._watch_is_pinned():
+            from .watch import DenialWatch
+
+            self._watcher = DenialWatch(library=self._library_())
+            self._watcher.open(self._pins)
+        return self._watcher
 
     # Maps
 
@@ -286,5 +295,8 @@ class EbpfTracer:
     def _forget(self, number: int) -> None:
         try:
             Tables(self._library_(), self._map).remove(number)
+            watch = self.watch()
+            if watch:
+                watch.remove(number)
         except OSError as error:
             raise TraceError(f"the recorder's tables cannot be cleared: {error}") from error

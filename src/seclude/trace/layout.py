@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-RECORDER_VERSION = 1
+RECORDER_VERSION = 2
 MARK = 0x5EC1DE00
 WORDS = 9
 NAME_BYTES = 248
@@ -22,7 +22,6 @@ FLAG_ARGUMENTS = 8
 FLAG_INIT = 256
 FLAG_APP = 512
 SLOW_SET = 1
-INFLIGHT_SKIP = 0xFFFFFFFFFFFFFFFF
 
 ARM_ABI = 4
 ARM_PRIVATE = 0x0F0000
@@ -33,12 +32,12 @@ SET_WORDS = PHASE_COUNT * ABI_COUNT * WORDS
 META = struct.Struct("=III")
 TARGET = struct.Struct(f"={SET_WORDS}Q6Q10I")
 MARK_VALUE = struct.Struct("=6I")
-THREAD = struct.Struct("=Q")
+CPU = struct.Struct("=Q6I")
 NAME = struct.Struct("=II")
 NAMESPACE_KEY = struct.Struct("=II")
 NAME_KEY = struct.Struct(f"=II{NAME_BYTES}s")
 FACT_KEY = struct.Struct("=IIIBBH")
-FACT = struct.Struct("=QQ6QIIIi16s")
+FACT = struct.Struct("=QQ6QIIII16s")
 ARGUMENT_CALL = struct.Struct("=III")
 ARGUMENT_MASK = struct.Struct("=II")
 ARGUMENT_KEY = struct.Struct("=IIII6Q")
@@ -47,7 +46,8 @@ ID = struct.Struct("=I")
 MAPS = {
     "meta": (4, META.size),
     "marks": (4, MARK_VALUE.size),
-    "threads": (4, THREAD.size),
+    "sets_used": (4, 4),
+    "cpus": (4, CPU.size),
     "targets": (4, TARGET.size),
     "namespaces": (NAMESPACE_KEY.size, 4),
     "facts": (FACT_KEY.size, FACT.size),
@@ -60,8 +60,9 @@ MAPS = {
 PROGRAMS = ("on_switch", "on_fork", "on_exec", "on_end", "on_enter")
 """Attached as long as anything is recorded."""
 
-WATCH_PROGRAM = "on_exit"
-"""Attached only while a target asks for refused calls: it costs every process on the machine."""
+
+WATCH_LINK = "link_on_death"
+"""Pinned last by a denial watch that lies beside the recorder."""
 
 
 def number_of_slot(abi: int, slot: int) -> int:

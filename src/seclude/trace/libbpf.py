@@ -11,7 +11,7 @@ from ..foreign import U32, U64, Int, Text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
 BPF_TRACE_RAW_TP = 23  # include/uapi/linux/bpf.h, enum bpf_attach_type
@@ -25,6 +25,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_object__load": (Int, [_POINTER]),
     "bpf_object__close": (None, [_POINTER]),
     "bpf_object__find_map_fd_by_name": (Int, [_POINTER, Text]),
+    "bpf_object__find_map_by_name": (_POINTER, [_POINTER, Text]),
+    "bpf_map__reuse_fd": (Int, [_POINTER, Int]),
     "bpf_object__find_program_by_name": (_POINTER, [_POINTER, Text]),
     "bpf_program__fd": (Int, [_POINTER]),
     "bpf_obj_pin": (Int, [Int, Text]),
@@ -72,14 +74,20 @@ class LibBpf:
             raise OSError(number, f"{name}: {os.strerror(number)}")
         return result
 
-    def open_object(self, path: str) -> BpfObject:
-        """The compiled programs and maps in `path`, loaded into the kernel."""
+    def open_object(self, path: str, reused: Mapping[str, int] = {}) -> BpfObject:
+        """The compiled programs and maps in `path`, loaded into the kernel.
+
+        `reused`: name -> descriptor of maps that are there already, which take the place of the object's own.
+        """
         handle = self._call("bpf_object__open_file", os.fsencode(path), None)
         if not handle:
             number = foreign.get_errno()
             raise OSError(number, f"{path}: {os.strerror(number)}")
         loaded = BpfObject(self, handle)
         try:
+            for name, descriptor in reused.items():
+                place = self._call("bpf_object__find_map_by_name", handle, name.encode())
+                self._checked("bpf_map__reuse_fd", place, descriptor)
             self._checked("bpf_object__load", handle)
         except OSError:
             loaded.close()

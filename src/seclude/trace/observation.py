@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from .. import syscalls
+from ..model.denial import OTHER_NUMBER
+from ..model.frozen import replace
 from ..model.recording import (
     ABIS,
     NO_CONTEXT,
@@ -18,36 +20,47 @@ from ..model.recording import (
     Observation,
 )
 from . import layout
-from .tables import Tables
+from .tables import Tables, names_of
+from .text import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from ..model.denial import Denial, Sighting
     from .libbpf import LibBpf
 
 COUNTS = layout.FLAG_COUNTS
 
 
-def text_of(raw: bytes) -> str:
-    """A NUL-ended name from a hostile process as text: bytes that are no UTF-8 come out as \\xNN."""
-    return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+def observation_of(
+    library: LibBpf,
+    map_of: Callable[[str], int],
+    number: int,
+    sightings: Sequence[Sighting] = (),
+    lost_denials: int = 0,
+) -> Observation | None:
+    """What was seen of a target so far, sorted as Recording wants it; None if the recorder does not know it.
 
-
-def observation_of(library: LibBpf, map_of: Callable[[str], int], number: int) -> Observation | None:
-    """What was seen of a target so far, sorted as Recording wants it; None if the recorder does not know it."""
+    `sightings`: what the denial watch saw of it, and how many denials it lost of whomever.
+    """
     tables = Tables(library, map_of)
     target = tables.target(number)
     if target is None:
         return None
     started, *lost = target[layout.SET_WORDS : layout.SET_WORDS + 6]
     counted = bool(target[layout.SET_WORDS + 6] & COUNTS)
-    names = {
-        layout.NAME.unpack(value)[0]: text_of(layout.NAME_KEY.unpack(key)[2])
-        for key, value in (tables.of("names", number) if target[layout.SET_WORDS + 14] else ())
+    names = names_of(library, map_of("names")).get(number, {}) if target[layout.SET_WORDS + 14] else {}
+    denials = tuple(sighting.denial for sighting in sightings)
+    calls = _denied(denials, started / 1e9)
+    detailed = {
+        (
+            PHASES.index(call.phase),
+            ABIS.index(call.abi),
+            layout.slot_of_number(ABIS.index(call.abi), call.number),
+        )
+        for call in calls
     }
-    calls: list[Call] = []
-    detailed = set()
     for key, value in tables.of("facts", number):
         _, context, slot, abi, phase, _ = layout.FACT_KEY.unpack(key)
         detailed.add((phase, abi, slot))
@@ -58,7 +71,7 @@ def observation_of(library: LibBpf, map_of: Callable[[str], int], number: int) -
                 slot,
                 NO_CONTEXT if context == 0 else names.get(context, OVERFLOW),
                 _first_seen(value, names),
-                layout.FACT.unpack_from(value)[1] if counted or PHASES[phase] == "denied" else 0,
+                layout.FACT.unpack_from(value)[1] if counted else 0,
             )
         )
     for phase, abi, slot in _set_bits(target):
@@ -69,7 +82,15 @@ def observation_of(library: LibBpf, map_of: Callable[[str], int], number: int) -
         duration=(time.clock_gettime_ns(time.CLOCK_BOOTTIME) - started) / 1e9,
         calls=tuple(calls),
         arguments=_arguments(tables, number) if target[layout.SET_WORDS + 6] & layout.FLAG_ARGUMENTS else (),
-        losses=Losses(calls=lost[0], facts=lost[1], contexts=lost[2], executables=lost[3], markers=lost[4]),
+        denials=denials,
+        losses=Losses(
+            calls=lost[0],
+            facts=lost[1],
+            contexts=lost[2],
+            executables=lost[3],
+            markers=lost[4],
+            denials=lost_denials,
+        ),
     )
 
 
@@ -90,7 +111,7 @@ def _call(abi: int, phase: int, slot: int, context: str, first: FirstSeen | Drop
 def _first_seen(value: bytes, names: Mapping[int, str]) -> FirstSeen:
     fields = layout.FACT.unpack(value)
     time_ns, _, *arguments = fields[:8]
-    tgid, tid, executable, result, comm = fields[8:]
+    tgid, tid, executable, _, comm = fields[8:]
     return FirstSeen(
         time=time_ns / 1e9,
         pid=tgid,
@@ -98,8 +119,39 @@ def _first_seen(value: bytes, names: Mapping[int, str]) -> FirstSeen:
         comm=text_of(comm),
         executable=names.get(executable, OVERFLOW if executable == layout.NAME_OVERFLOW else ""),
         arguments=tuple(arguments),
-        result=result,
     )
+
+
+def _denied(denials: Sequence[Denial], started: float) -> list[Call]:
+    """The refused calls, one for each ABI, number and context; `started`: the target's start in seconds since boot."""
+    calls: dict[tuple[str, int, str], Call] = {}
+    for denial in denials:
+        key = (denial.abi, denial.number, denial.context)
+        if not denial.refused or denial.number == OTHER_NUMBER:
+            continue
+        known = calls.get(key)
+        if known is not None:
+            calls[key] = replace(known, count=known.count + denial.count)
+            continue
+        first = FirstSeen(
+            time=denial.first - started,
+            pid=denial.pid,
+            tid=denial.tid,
+            comm=denial.comm,
+            executable=denial.executable,
+            arguments=denial.arguments,
+            result=denial.result,
+        )
+        calls[key] = Call(
+            abi=denial.abi,
+            phase="denied",
+            context=denial.context,
+            number=denial.number,
+            name=denial.name,
+            first=first,
+            count=denial.count,
+        )
+    return list(calls.values())
 
 
 def _set_bits(target: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:

@@ -6,6 +6,7 @@ The hook's first start needs no more than this, so what only reading takes is im
 from __future__ import annotations
 
 from . import layout
+from .text import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
     from .libbpf import LibBpf
 
 APP_WORDS = slice(layout.ABI_COUNT * layout.WORDS, 2 * layout.ABI_COUNT * layout.WORDS)
+
+
+def names_of(library: LibBpf, descriptor: int) -> dict[int, dict[int, str]]:
+    """Target's number -> id -> name, of all contexts and executables that the recorder has met."""
+    found: dict[int, dict[int, str]] = {}
+    key_size, value_size = layout.MAPS["names"]
+    for keys, values in library.entries(descriptor, key_size, value_size):
+        for index in range(len(keys) // key_size):
+            target, _, name = layout.NAME_KEY.unpack_from(keys, index * key_size)
+            number, _ = layout.NAME.unpack_from(values, index * value_size)
+            found.setdefault(target, {})[number] = text_of(name)
+    return found
 
 
 class Tables:
