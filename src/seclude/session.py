@@ -9,11 +9,12 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 
 from . import __version__, bpffs, store
 from .baseline import PROCESS_ENGINE
-from .containers import Places, clear_stillborn
+from .containers import Places, clear_stillborn, stillborn_recording
 from .engines.podman import HOOKS_FILE, PodmanEngine, hooks_file
 from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
@@ -26,6 +27,11 @@ from .ports import Target
 from .registrations import STATE, Registrations
 from .trace.ebpf import EbpfTracer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model.profile import Profile
+    from .trace.watch import DenialWatch
+
 # include/uapi/linux/capability.h, by bit
 CAPABILITIES = tuple(
     f"CAP_{name}"
@@ -36,6 +42,9 @@ CAPABILITIES = tuple(
         "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
     ).split()
 )
+NOT_EXECUTED = 126
+"""The exit status that shells give for a command that cannot be executed."""
+
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -48,6 +57,15 @@ class Settings:
     policy: str = POLICY
     counts: bool = False
     denials: bool = False
+
+
+if TYPE_CHECKING:
+    Watching = Callable[[], DenialWatch | None]
+    Attend = Callable[[Watching], AbstractContextManager[Callable[[], object]]]
+    """What looks at denials as they happen: gets the denial watch, gives a function that is called often."""
+
+LOOK = 0.02
+"""Seconds between two looks at denials: for so long a process may be stopped for it."""
 
 
 @frozen
@@ -68,11 +86,18 @@ def record_process(
     settings: Settings,
     progress: Callable[[str], None],
     arguments: dict[str, tuple[int, ...]],
+    *,
+    confine: Callable[[], None] | None = None,
+    attend: Attend | None = None,
 ) -> Recorded:
-    """Record a plain process and all its descendants, to the end of the last one. Raises SecludeError."""
+    """Record a plain process and all its descendants, to the end of the last one. Raises SecludeError.
+
+    `confine` runs in the process before its exec; under the filter that it loads the exec itself may be refused, which
+    is the status that shells give for it.
+    """
     tracer = EbpfTracer()
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with Descendants() as descendants, Child(command) as child:
+    with Descendants() as descendants, Child(command, confine) as child:
         number = tracer.begin(
             Target(
                 pid=child.pid,
@@ -83,19 +108,21 @@ def record_process(
             )
         )
 
-        def tick() -> None:
+        def so_far() -> None:
             progress(f"{len({call.name for call in tracer.observe(number).calls})} calls so far")
 
+        def left_behind() -> None:
+            progress("the command has ended, its descendants have not (Ctrl-C to stop)")
+
         try:
-            with _signals_left_to(child):
-                child.go()
-                status = child.wait(tick)
-            try:
-                descendants.wait(
-                    lambda: progress("the command has ended, its descendants have not (Ctrl-C to stop)")
-                )
-            except KeyboardInterrupt:
-                progress("stopped; what the descendants call from now on is not recorded")
+            with _attended(attend, tracer.watch) as look:
+                with _signals_left_to(child):
+                    status = _run(child, look, so_far, refusable=confine is not None)
+                try:
+                    descendants.wait(_now_and_then(left_behind, look), LOOK)
+                except KeyboardInterrupt:
+                    progress("stopped; what the descendants call from now on is not recorded")
+                look()
             observed = tracer.observe(number)
         finally:
             tracer.end(number)
@@ -114,16 +141,59 @@ def record_process(
         calls=observed.calls,
         arguments=observed.arguments,
         losses=observed.losses,
+        denials=observed.denials,
     )
     return Recorded(status=status, recording=recording)
 
 
+def _run(child: Child, look: Callable[[], object], progress: Callable[[], None], *, refusable: bool) -> int:
+    """Let a child go, to its end; its exit status."""
+    look()
+    tick = _now_and_then(progress, look)
+    try:
+        child.go(tick, LOOK)
+    except EngineError:
+        if not refusable:
+            raise
+        return NOT_EXECUTED
+    return child.wait(tick, LOOK)
+
+
+def _now_and_then(progress: Callable[[], None], look: Callable[[], object]) -> Callable[[], None]:
+    """Called every LOOK seconds, it looks each time and reports progress twice a second."""
+    times = count(1)
+
+    def tick() -> None:
+        look()
+        if next(times) % int(0.5 / LOOK) == 0:
+            progress()
+
+    return tick
+
+
+@contextmanager
+def _attended(attend: Attend | None, watch: Watching) -> Iterator[Callable[[], object]]:
+    if attend is None:
+        yield lambda: None
+    else:
+        with attend(watch) as look:
+            yield look
+
+
 def record_podman(
-    command: Sequence[str], settings: Settings, progress: Callable[[str], None], base: str
+    command: Sequence[str],
+    settings: Settings,
+    progress: Callable[[str], None],
+    base: str,
+    *,
+    profile: str = "",
+    options: Sequence[str] = (),
+    attend: Attend | None = None,
 ) -> Recorded:
     """Record the container that a `podman run` starts, through the OCI hook. Raises SecludeError.
 
-    `base`: the profile (a path, or empty) whose conditions on arguments the recording must be able to answer.
+    `base`: the profile (a path, or empty) whose conditions on arguments the recording must be able to answer;
+    `profile`: the one that the container runs under, empty for the engine's own; `options`: more of podman run's.
     """
     engine = PodmanEngine()
     run = engine.parse(command)
@@ -154,11 +224,25 @@ def record_podman(
             annotations["io.seclude.denials"] = "true"
         if base:
             annotations["io.seclude.base"] = os.path.realpath(base)
-        with Child(engine.hooked(run, hooks, annotations)) as child, _signals_left_to(child):
-            child.go()
-            status = child.wait(lambda: progress("the container is running"))
+        if profile:
+            options = [*options, "--security-opt", f"seccomp={os.path.abspath(profile)}"]
+        tracer = EbpfTracer(bpffs=settings.bpffs)
+        try:
+            with (
+                Child(engine.hooked(run, hooks, annotations, options)) as child,
+                _signals_left_to(child),
+                _attended(attend, tracer.watch) as look,
+            ):
+                status = _run(child, look, lambda: progress("the container is running"), refusable=False)
+        finally:
+            tracer.close()
         if not os.path.exists(result):
-            clear_stillborn(Places(bpffs=settings.bpffs, state=settings.state, policy=settings.policy))
+            places = Places(bpffs=settings.bpffs, state=settings.state, policy=settings.policy)
+            # Under a profile that refuses what the runtime needs there is something to tell all the same.
+            stillborn = stillborn_recording(places, os.path.realpath(result)) if profile else None
+            clear_stillborn(places)
+            if stillborn is not None:
+                return Recorded(status=status, recording=stillborn)
             raise RecordingError(
                 f"podman ended with status {status} and nothing was recorded",
                 hint="see what podman said above" if status else "see `seclude hook status`",
@@ -184,19 +268,31 @@ def _signals_left_to(child: Child) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def run_plain(command: Sequence[str]) -> int:
+    """Run a command as it is; its exit status."""
+    with Child(command) as child, _signals_left_to(child):
+        child.go()
+        return child.wait()
+
+
 def run_process(command: Sequence[str], profile: str) -> int:
     """Run a plain process under a profile; its exit status. Raises SecludeError."""
     read = oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
-    bounding, effective = _capabilities()
+    with confinement(read) as confine, Child(command, confine) as child, _signals_left_to(child):
+        child.go()
+        return child.wait()
+
+
+@contextmanager
+def confinement(profile: Profile) -> Iterator[Callable[[], None]]:
+    """What puts a child under the profile, as long as the block lasts. Raises SecludeError."""
+    bounding, effective = own_capabilities()
     with libseccomp.build(
-        read, capabilities=bounding, machine=platform.machine(), kernel=platform.release()
+        profile, capabilities=bounding, machine=platform.machine(), kernel=platform.release()
     ) as filter_:
         # Where the kernel lets us do without, set-user-id programs keep working, as in a container.
         no_new_privileges = not effective >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1
-        loaded = Child(command, lambda: filter_.load(no_new_privileges=no_new_privileges))
-        with loaded as child, _signals_left_to(child):
-            child.go()
-            return child.wait()
+        yield lambda: filter_.load(no_new_privileges=no_new_privileges)
 
 
 def run_podman(command: Sequence[str], profile: str) -> int:
@@ -209,7 +305,7 @@ def run_podman(command: Sequence[str], profile: str) -> int:
         return child.wait()
 
 
-def _capabilities() -> tuple[tuple[str, ...], int]:
+def own_capabilities() -> tuple[tuple[str, ...], int]:
     """(names of the bounding set, bits of the effective set) of this process (proc(5), status)."""
     with open("/proc/self/status", encoding="ascii", errors="replace") as file:
         fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)

@@ -17,7 +17,7 @@ from seclude import store
 from seclude.model.recording import Call, Recording
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
-_MAIN = "import sys; sys.argv[0] = 'seclude'; from seclude.cli import main; sys.exit(main())"
+MAIN = "import sys; sys.argv[0] = 'seclude'; from seclude.cli import main; sys.exit(main())"
 TRACE = "io.containers.trace-syscall"
 DENIED = "Operation not permitted"
 
@@ -70,7 +70,7 @@ class Recorder:
     def seclude(self, *arguments: str | Path, **keywords: Any) -> Result:
         """Runs `seclude` in the bed."""
         environment = self.environment | keywords.pop("env", {})
-        return self.bed.host(sys.executable, "-c", _MAIN, *arguments, env=environment, **keywords)
+        return self.bed.host(sys.executable, "-c", MAIN, *arguments, env=environment, **keywords)
 
     def install(self) -> None:
         self.seclude("hook", "install", "--hooks-dir", self.bed.hooks_dir).succeeded()

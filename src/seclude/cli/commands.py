@@ -14,6 +14,11 @@ COMMANDS = {
     "generate": "Write a profile from recordings.",
     "show": "Show a profile or a recording.",
     "run": "Run a container or a process under a profile.",
+    "verify": "Prove that a command runs under a profile; name each call that is denied.",
+    "watch": "Show denials live, of running containers or processes.",
+    "explain": "Say why a call was denied and what to do about it.",
+    "minimize": "Find out which calls of a profile a command really needs.",
+    "doctor": "Check what this machine offers and what is missing.",
     "hook": "Install, inspect and clean up the OCI hook.",
 }
 

@@ -7,6 +7,8 @@ import os
 import click
 
 from .. import store
+from ..analyse import privileges
+from ..baseline import baselines
 from ..engines import engine_for
 from ..errors import EXIT_ERROR, OutputError, SecludeError
 from ..formats import oci
@@ -15,6 +17,7 @@ from ..session import Settings, record_podman, record_process
 from ..synthesize import conditional_arguments
 from .console import Console
 from .options import output_options, place_options, read_profile, synthesis_options, synthesized
+from .privileges import privileges_line
 
 EPILOG = (
     "Examples: seclude record -o ls.json -- podman run --rm debian ls / ;  seclude record -o ls.json -- ls /"
@@ -82,6 +85,9 @@ def command(
         raise SecludeError(error.message, hint=error.hint, exit_code=recorded.status or EXIT_ERROR) from error
     for note in synthesis.notes if synthesis else ():
         console.say(f"note: {note}")
+    leaving = privileges.leaving(seen, baselines())
+    if line := privileges_line(leaving):
+        console.say(line)
     runtime, app = seen.names("runtime"), seen.names("app")
     written = " and ".join(path for path in (output, recording) if path)
     console.result(
@@ -97,6 +103,7 @@ def command(
             "profile": output,
             "recording": recording,
             "notes": list(synthesis.notes) if synthesis else [],
+            "no_new_privileges": privileges.values(leaving),
         },
     )
     return recorded.status

@@ -101,15 +101,21 @@ class PodmanEngine:
             rest=tuple(command[index + verbs :]),
         )
 
-    def hooked(self, run: PodmanRun, hooks_directory: str, annotations: Mapping[str, str]) -> list[str]:
-        """The command with our hooks directory beside those that podman would read, and the annotations."""
+    def hooked(
+        self,
+        run: PodmanRun,
+        hooks_directory: str,
+        annotations: Mapping[str, str],
+        more: Sequence[str] = (),
+    ) -> list[str]:
+        """The command with our hooks directory beside those that podman would read, annotations and options."""
         given = any(option.split("=")[0] == "--hooks-dir" for option in run.options)
         directories = [] if given else [path for path in HOOKS_DIRECTORIES if os.path.isdir(path)]
         options = [word for path in (*directories, hooks_directory) for word in ("--hooks-dir", path)]
         arguments = [
             word for name, value in annotations.items() for word in ("--annotation", f"{name}={value}")
         ]
-        return run.command(options=options, arguments=arguments)
+        return run.command(options=options, arguments=[*arguments, *more])
 
     def enforced(self, run: PodmanRun, profile: str) -> list[str]:
         """The command with the profile in force."""

@@ -80,11 +80,13 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
 
-    def go(self) -> None:
-        """Let the child exec; raises EngineError if it cannot."""
+    def go(self, tick: Callable[[], None] | None = None, every: float = 0.5) -> None:
+        """Let the child exec; raises EngineError if it cannot. `tick` is called `every` seconds until it has."""
         os.write(self._go, _GO)
         os.close(self._go)
         self._go = -1
+        while tick and not select.select([self._failure], [], [], every)[0]:
+            tick()
         with os.fdopen(self._failure, "rb") as file:
             self._failure = -1
             reason = file.read().decode("utf-8", "replace")
@@ -120,8 +122,8 @@ class Descendants:
     def _set(value: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, value, 0, 0, 0)
 
-    def wait(self, tick: Callable[[], None] | None = None) -> None:
-        """Return once none is left; KeyboardInterrupt ends the wait."""
+    def wait(self, tick: Callable[[], None] | None = None, every: float = 0.5) -> None:
+        """Return once none is left; KeyboardInterrupt ends the wait. `tick` is called `every` seconds."""
         waited = 0.0
         while True:
             try:
@@ -131,6 +133,6 @@ class Descendants:
             if pid == 0:
                 time.sleep(0.02)
                 waited += 0.02
-                if tick and waited >= 0.5:
+                if tick and waited >= every:
                     waited = 0.0
                     tick()
