@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is measured: waits for its input to say go, execs itself (as a container's entrypoint would), then
 //   meter calls CHUNKS N      makes N getppid calls a chunk; the ns of one, a line for each chunk
+//   meter filtered CHUNKS N   the same under a filter that always allows it
+//   meter conditional CHUNKS N  the same under a filter that looks at its arguments, as for one of a libseccomp rule
 //   meter switches CHUNKS N   two processes on one CPU hand a byte to and fro N times a chunk; the ns of one switch
 //   meter sleepers COUNT      starts COUNT processes that sleep until we end, and prints their pids (no exec)
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +82,26 @@ static void switches(int count)
 			exit(1);
 }
 
+/* Every call is allowed; with `arguments` the kernel cannot know that before it has looked at them. */
+static void confine(int arguments)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 arguments ? offsetof(struct seccomp_data, args[0]) : offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x12345678, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+		exit(1);
+}
+
 int main(int count, char **arguments)
 {
 	int chunks, size;
@@ -98,6 +123,8 @@ int main(int count, char **arguments)
 	times = calloc(chunks, sizeof(*times));
 	if (!strcmp(arguments[1], "switches"))
 		start_peer();
+	if (!strcmp(arguments[1], "filtered") || !strcmp(arguments[1], "conditional"))
+		confine(!strcmp(arguments[1], "conditional"));
 	for (int i = -2; i < chunks; i++) {	/* the first two warm up */
 		double before = now();
 

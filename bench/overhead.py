@@ -17,11 +17,14 @@ from programs import METER, OBJECT, Links, Unmeasurable, compiled
 from seclude.ports import Target
 from seclude.trace.ebpf import EbpfTracer
 from seclude.trace.libbpf import LibBpf
+from seclude.trace.watch import DenialWatch
 
 ROUNDS = 6
 """Slices of each variant in a run."""
 
 CALLS = ("calls", "100", "2000")
+FILTERED = ("filtered", "100", "2000")
+CONDITIONAL = ("conditional", "100", "500")
 SWITCHES = ("switches", "40", "250")
 """Chunks in a slice and operations in a chunk: some 40 ms a slice, under 1 ms a chunk."""
 
@@ -52,7 +55,7 @@ class Overhead:
 
     def tables(self) -> list[Table]:
         with self._sleepers(MANY - 1) as sleepers:
-            return [self._calls(sleepers), self._switches(sleepers[0])]
+            return [self._calls(sleepers), self._filtered(), self._switches(sleepers[0])]
 
     def _calls(self, sleepers: Sequence[int]) -> Table:
         other = sleepers[:1]
@@ -85,6 +88,41 @@ class Overhead:
         except Unmeasurable as error:
             failures.append(str(error))
         return self._table("One getppid call", figures, failures)
+
+    def _filtered(self) -> Table:
+        """Denials watched where there are none: of a call that the filter always allows, and of one it looks at."""
+        both = "empty enter and exit programs"
+        variants: dict[str, Variant] = {
+            "untraced": self._nothing,
+            both: self._empty("empty_enter", "empty_exit"),
+            "seclude watch": self._watch,
+            "seclude verify": self._recorder(denials=True),
+        }
+        samples = self._measure("a filtered call", FILTERED, variants)
+        figures = [
+            compared("untraced", samples),
+            compared(both, samples, ("untraced", 0)),
+            compared("seclude watch", samples, (both, 1.15)),
+            compared("seclude verify", samples, (both, 1.15)),
+        ]
+        asked = {"untraced": self._nothing, both: variants[both], "seclude watch": self._watch}
+        conditional = self._measure("a call with conditions", CONDITIONAL, asked)
+        named = {f"{name}, call with conditions": values for name, values in conditional.items()}
+        for name in named:
+            figures.append(compared(name, named, (f"{both}, call with conditions", 0)))
+        return self._table("One getppid call under a seccomp filter, none refused", figures, [])
+
+    @contextmanager
+    def _watch(self, pid: int) -> Iterator[None]:
+        watch = DenialWatch(library=self._library)
+        watch.start()
+        try:
+            watch.configure(everything=True)
+            yield
+            if any(sighting.denial.pid == pid for sighting in watch.sightings()):
+                raise Unmeasurable("a call was refused that is measured as one that is not")
+        finally:
+            watch.close()
 
     def _switches(self, other: int) -> Table:
         variants: dict[str, Variant] = {
