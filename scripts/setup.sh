@@ -13,7 +13,7 @@ PACKAGES=(
     # to record and to enforce
     libbpf1 libseccomp2
     # to test on real containers, whose images are made here
-    podman runc crun conmon netavark aardvark-dns iptables uidmap debootstrap busybox-static
+    podman runc crun conmon netavark aardvark-dns iptables uidmap fuse-overlayfs debootstrap busybox-static
     # to test against another tracer and with programs of our own
     strace gcc libc6-dev
 )
