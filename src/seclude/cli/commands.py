@@ -18,6 +18,9 @@ COMMANDS = {
     "watch": "Show denials live, of running containers or processes.",
     "explain": "Say why a call was denied and what to do about it.",
     "minimize": "Find out which calls of a profile a command really needs.",
+    "diff": "Say how two profiles differ, call by call, and what that means.",
+    "ci": "Build, record the tests, prove the profile, review the change, write it.",
+    "init": "Write a configuration and a workflow for this repository.",
     "doctor": "Check what this machine offers and what is missing.",
     "hook": "Install, inspect and clean up the OCI hook.",
 }

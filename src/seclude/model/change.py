@@ -44,7 +44,7 @@ class Change:
 
 @frozen
 class Difference:
-    """All changes, the most dangerous first; `others`: what differs beside the calls (default action, architectures)."""
+    """All changes, the most dangerous first; `others`: what differs beside the calls, such as the default action."""
 
     changes: tuple[Change, ...]
     others: tuple[str, ...] = ()
