@@ -1,4 +1,4 @@
-"""What a tracer, an engine and a format must offer: the contracts between the layers, as Protocols."""
+"""What a tracer, an engine, a format and a report must offer: the contracts between the layers, as Protocols."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .model.profile import Profile
     from .model.recording import Observation
+    from .model.report import Report
 else:
     Protocol = object
 
@@ -67,3 +68,13 @@ class Format(Protocol):
     def loads(self, text: str, source: str) -> Profile: ...
 
     def dumps(self, profile: Profile) -> str: ...
+
+
+class Renderer(Protocol):
+    """Draws a report as one kind of text."""
+
+    name: str
+
+    def render(self, report: Report) -> str:
+        """The whole text, with a newline at its end."""
+        ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 
+from ..dangers import UNKNOWN, at_least, category_of, danger_of
 from ..decode import decoded
 from ..model.frozen import frozen
 
@@ -72,61 +73,6 @@ _RUNTIMES = ("runc", "crun", "youki")
 _IO_URING = ("io_uring_setup", "io_uring_enter", "io_uring_register")
 _NEW_NAMESPACES = 0x7E02_0080  # CLONE_NEW* of linux/sched.h: moby's condition on clone, and CLONE_NEWTIME
 
-DANGEROUS = {
-    "ptrace": "it controls other processes of the container",
-    "process_vm_readv": "it reads the memory of other processes",
-    "process_vm_writev": "it writes into the memory of other processes",
-    "pidfd_getfd": "it takes open files out of other processes",
-    "kcmp": "it tells about kernel objects of other processes",
-    "bpf": "it loads programs into the kernel",
-    "perf_event_open": "it measures and observes other processes and the kernel, and has had many holes",
-    "userfaultfd": "it can hold the kernel up in a copy, which exploits use to win races",
-    "mount": "it changes what files are where, and has been the way out of many containers",
-    "umount2": "it can uncover what was mounted over to hide it",
-    "pivot_root": "it replaces the root directory",
-    "chroot": "it replaces the root directory, and with CAP_SYS_CHROOT a process can get out of one",
-    "fsopen": "it makes file systems, through code that was written for root alone",
-    "fsconfig": "it makes file systems, through code that was written for root alone",
-    "fsmount": "it makes file systems, through code that was written for root alone",
-    "move_mount": "it changes what files are where",
-    "open_tree": "it changes what files are where",
-    "mount_setattr": "it changes how mounts are protected",
-    "setns": "it enters other namespaces, those of the host included where one is within reach",
-    "kexec_load": "it starts another kernel",
-    "kexec_file_load": "it starts another kernel",
-    "init_module": "it loads code into the kernel",
-    "finit_module": "it loads code into the kernel",
-    "delete_module": "it removes code from the kernel",
-    "reboot": "it restarts the machine where the container has CAP_SYS_BOOT",
-    "swapon": "it changes the whole machine",
-    "swapoff": "it changes the whole machine",
-    "iopl": "it reaches hardware directly",
-    "ioperm": "it reaches hardware directly",
-    "settimeofday": "it sets the clock of the whole machine",
-    "clock_settime": "it sets the clock of the whole machine",
-    "stime": "it sets the clock of the whole machine",
-    "acct": "it changes the whole machine",
-    "quotactl": "it changes the whole machine",
-    "syslog": "it reads or clears the kernel's log, which has addresses in it",
-    # CVE-2014-9357's cousin "shocker": moby's documentation of its profile, docs.docker.com/engine/security/seccomp
-    "open_by_handle_at": "it opens any file of a mounted file system by number, also outside the container",
-    "name_to_handle_at": "it makes the numbers by which files outside the container can be opened",
-    "lookup_dcookie": "it tells about the kernel's memory",
-    # The kernel's keyring is not namespaced: same documentation.
-    "keyctl": "the kernel's keyring is shared with the host's processes of the same user",
-    "add_key": "the kernel's keyring is shared with the host's processes of the same user",
-    "request_key": "the kernel's keyring is shared with the host's processes of the same user",
-    "modify_ldt": "old code of the kernel that little else uses",
-    "vm86": "old code of the kernel that little else uses",
-    "vm86old": "old code of the kernel that little else uses",
-    "uselib": "old code of the kernel that little else uses",
-    "personality": "it can turn off the randomisation of addresses",
-    "io_uring_setup": "what goes through the ring is not seen by seccomp",
-    "io_uring_enter": "what goes through the ring is not seen by seccomp",
-    "io_uring_register": "what goes through the ring is not seen by seccomp",
-}
-"""Call -> what can be done with it that a container should hardly need."""
-
 
 @frozen
 class Refused:
@@ -158,15 +104,12 @@ def danger(name: str, arguments: tuple[int, ...] = ()) -> str:
     if name in ("unshare", "clone"):
         flags = arguments[0] if arguments else 0
         if flags & _NEW_NAMESPACES or (name == "unshare" and not arguments):
-            # moby's documentation of its profile names unshare and clone for this reason.
-            return (
-                "new namespaces, user namespaces above all, make code of the kernel reachable that is otherwise "
-                "for root alone"
-            )
+            return danger_of("unshare").reason
         return ""
-    if name == "clone3":
-        return "its flags are behind a pointer, where no filter sees them: it can also make namespaces"
-    return DANGEROUS.get(name, "")
+    known = danger_of(name)
+    # clone3 is medium only as every program makes it; still nobody can see what it is made for.
+    told = at_least(known.tier, "high") or name == "clone3"
+    return known.reason if told and category_of(name) != UNKNOWN else ""
 
 
 def traps(refused: Refused) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ class Change:
 
     `before` and `after` say what happens to it, in words ("refused with EPERM", "allowed", "allowed if arg 0 == 2").
     `kind`: added (refused before, allowed with some arguments now), removed (the reverse), or changed.
-    `makers`: who made it, where a recording tells, the first few.
+    `makers`: who made it, where a recording tells, the first few. `loosened`: with some arguments, somewhere, more is
+    permitted than before; so it is for everything that was added.
     """
 
     call: str
@@ -40,6 +41,7 @@ class Change:
     category: str
     danger: Danger
     makers: tuple[Maker, ...] = ()
+    loosened: bool = False
 
 
 @frozen

@@ -50,7 +50,7 @@ class Gate:
 
 @frozen
 class Configuration:
-    """All of it, defaults filled in. Paths are relative to the repository's root.
+    """All of it, defaults filled in. Paths are relative to the directory of the configuration and lie in it.
 
     `build` builds the image (empty: it is there already); `options` go to the engine's run before the image;
     `timeout` is in seconds for each test command; `keep_for`: runs for which a call stays that the tests no longer
