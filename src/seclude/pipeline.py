@@ -1,0 +1,308 @@
+"""`seclude ci`: a configuration in; image built, tests recorded, profile made, proved, compared, reviewed and written.
+
+Each step ends the run where it fails, with the committed profile as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from . import coverage_reports, store
+from .analyse.diff import difference, environments_for
+from .analyse.gate import drift, gate
+from .analyse.verify import Verification
+from .baseline import automatic
+from .errors import EngineError, OutputError, ProfileError
+from .formats import oci
+from .inputs import read_text
+from .keeping import Keeping
+from .model.change import Difference, Step
+from .model.configuration import Configuration, TestCommand
+from .model.finding import Finding
+from .model.frozen import frozen, replace
+from .model.profile import Profile
+from .model.recording import ABIS, NO_CONTEXT, PHASES, Call, Recording
+from .model.report import Report
+from .outputs import Output
+from .session import Settings, record_podman
+from .synthesize import Synthesis, synthesize
+from .verification import Wishes, verify
+
+UNUSED = "unused.json"
+"""The file with the counts of `keep-for`, in the directory of recordings."""
+
+
+@frozen
+class Run:
+    """What a run is about: the configuration's `directory`, the repository's `root`; `check`: write nothing."""
+
+    configuration: Configuration
+    settings: Settings
+    directory: str
+    root: str
+    check: bool = False
+
+
+class Pipeline:
+    """One run of the steps; `progress` is told what happens. Raises SecludeError where a step fails."""
+
+    def __init__(self, run: Run, progress: Callable[[str], None]) -> None:
+        self._run = run
+        self._told = run.configuration
+        self._progress = progress
+        self._steps: list[Step] = []
+        # In reports paths are relative to the repository, whichever directory of it this is about.
+        self._shown = os.path.relpath(self._path(self._told.profile), os.path.realpath(run.root))
+        self._keeping = Keeping(os.path.join(self._path(self._told.recordings), UNUSED), self._told.keep_for)
+        self._output = Output(self._path(self._told.profile), "seccomp profile", oci.looks_like_profile)
+
+    def report(self) -> Report:
+        """All steps, and what came of them."""
+        committed = self._committed()
+        if not self._run.check:
+            self._output.check()
+        self._build()
+        recordings = self._record()
+        with self._step("synthesize"):
+            base, dropped = self._keeping.base(committed, self._made(recordings))
+            made = self._synthesis(base, recordings)
+        verifications = self._verify(made.profile)
+        with self._step("compare"):
+            changes = self._difference(committed, made.profile, recordings)
+            findings = [*self._gate(changes), *self._denied(verifications)]
+            if self._run.check:
+                findings += drift(changes, self._shown)
+        report = self._report(made, changes, findings, verifications, recordings, dropped)
+        if not self._run.check and not report.failed:
+            with self._step("write"):
+                report = replace(report, wrote=self._write(made.profile, changes, recordings))
+        return replace(report, steps=tuple(self._steps))
+
+    # Steps
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._progress(f"{name} ...")
+        started = time.monotonic()
+        outcome = "failed"
+        try:
+            yield
+            outcome = "ok"
+        finally:
+            self._steps.append(Step(name=name, seconds=time.monotonic() - started, outcome=outcome))
+
+    def _build(self) -> None:
+        if not self._told.build:
+            return
+        with self._step("build"):
+            try:
+                done = subprocess.run(self._told.build, cwd=self._run.directory, stdin=subprocess.DEVNULL)
+            except OSError as error:
+                raise EngineError(
+                    f"the build cannot be started: {self._told.build[0]}: {error.strerror}",
+                    hint="see `build` in the configuration; it is no shell's line",
+                ) from error
+            if done.returncode:
+                raise EngineError(
+                    f"the build ended with status {done.returncode}", hint="see what it said above"
+                )
+
+    def _record(self) -> list[Recording]:
+        recordings = []
+        for test in self._told.tests:
+            with self._step(f"record {test.name}"):
+                started = time.monotonic()
+                recorded = record_podman(self._command(test), self._run.settings, self._progress, "")
+                self._check_status(test, recorded.status, time.monotonic() - started)
+                recordings.append(
+                    _in_context(recorded.recording, test.name, alone=len(self._told.tests) == 1)
+                )
+        return recordings
+
+    def _check_status(self, test: TestCommand, status: int, seconds: float) -> None:
+        # A container that podman kills for its --timeout ends with 255, or 137 where the runtime says so.
+        if status and seconds >= self._told.timeout:
+            raise EngineError(
+                f"test {test.name!r} took longer than {self._told.timeout:g} s",
+                hint="raise `timeout`, or see why it hangs; the profile is as it was",
+            )
+        if status:
+            raise EngineError(
+                f"test {test.name!r} ended with status {status}: no profile is made of tests that fail",
+                hint="see what it said above; the profile is as it was",
+            )
+
+    def _command(self, test: TestCommand) -> list[str]:
+        if self._told.engine != "podman":
+            raise EngineError(
+                f"tests cannot be recorded with {self._told.engine}", hint='set engine = "podman"'
+            )
+        limit = ["--timeout", str(max(1, round(self._told.timeout)))]
+        return ["podman", "run", "--rm", *limit, *self._told.options, self._told.image, *test.run]
+
+    def _synthesis(self, base: Profile | None, recordings: Sequence[Recording]) -> Synthesis:
+        names: set[str] = set()
+        if self._told.baseline != "none":
+            for recording in recordings:
+                names.update(automatic(recording))
+        errno = self._told.errno if base is None else ""
+        return synthesize(recordings, base=base, baseline=names, default_errno=errno)
+
+    def _verify(self, profile: Profile) -> list[Verification]:
+        """Every test under the new profile, which is nowhere in the repository yet."""
+        found = []
+        with tempfile.TemporaryDirectory(prefix="seclude-") as directory:
+            path = os.path.join(directory, "seccomp.json")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(oci.dumps(profile))
+            wishes = Wishes(repeat=self._told.repeat, expected=0)
+            for test in self._told.tests:
+                with self._step(f"verify {test.name}"):
+                    proof = verify(self._command(test), path, self._run.settings, wishes, self._progress)
+                    found.append(proof.verification)
+        return found
+
+    def _write(self, profile: Profile, changes: Difference, recordings: Sequence[Recording]) -> bool:
+        """Keep the recordings, and write the profile if it means something else; whether it was written."""
+        directory = self._path(self._told.recordings)
+        try:
+            os.makedirs(directory, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{directory} cannot be made: {error.strerror}") from error
+        for number, recording in enumerate(recordings, 1):
+            output = Output(
+                os.path.join(directory, f"recording-{number}.json"), "recording", store.looks_like_recording
+            )
+            output.write(store.dumps(recording))
+        self._keeping.write()
+        if changes.empty and os.path.exists(self._output.path):
+            return False
+        self._output.write(oci.dumps(profile))
+        return True
+
+    # What is compared
+
+    def _path(self, relative: str) -> str:
+        return os.path.join(os.path.realpath(self._run.directory), relative)
+
+    def _committed(self) -> Profile | None:
+        path = self._path(self._told.profile)
+        if not os.path.lexists(path):
+            return None
+        return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), self._told.profile)
+
+    def _made(self, recordings: Sequence[Recording]) -> frozenset[str]:
+        """What the tests made, and what the runtime may make."""
+        names = frozenset[str]().union(*(recording.names() for recording in recordings))
+        return names.union(*(automatic(recording) for recording in recordings))
+
+    def _difference(
+        self, committed: Profile | None, made: Profile, recordings: Sequence[Recording]
+    ) -> Difference:
+        environments = environments_for(
+            [each for each in (committed, made) if each is not None],
+            machine=platform.machine(),
+            kernel=platform.release(),
+            capabilities=recordings[0].capabilities,
+        )
+        return difference(committed, made, environments=environments, recordings=recordings)
+
+    def _gate(self, changes: Difference) -> tuple[Finding, ...]:
+        covered = None
+        if self._told.coverage:
+            path = self._path(self._told.coverage)
+            covered = coverage_reports.read(path) if os.path.exists(path) else None
+        return gate(
+            changes,
+            self._told.gate,
+            today=datetime.now(UTC).date().isoformat(),
+            profile_path=self._shown,
+            coverage=covered,
+        )
+
+    def _denied(self, verifications: Sequence[Verification]) -> list[Finding]:
+        """What the new profile still denies the tests that it was made of: calls that not every run makes."""
+        found = []
+        for test, proof in zip(self._told.tests, verifications, strict=True):
+            found += [
+                Finding(
+                    rule="verify/denied",
+                    severity="error",
+                    message=f"{refusal.denial.name} was denied to test {test.name!r} under the new profile",
+                    call=refusal.denial.name,
+                    path=self._shown,
+                    hint="a call that not every run makes: run it again, or record the test more than once",
+                    details=(f"process {refusal.denial.comm}", f"test {refusal.denial.context or test.name}"),
+                )
+                for refusal in proof.refusals
+            ]
+            if not proof.refusals and not proof.clean:
+                statuses = ", ".join(map(str, proof.statuses))
+                found.append(
+                    Finding(
+                        rule="verify/status",
+                        severity="error",
+                        message=f"test {test.name!r} ended with status {statuses} under the new profile",
+                        path=self._shown,
+                        hint="nothing was denied: the test may not be repeatable",
+                    )
+                )
+        return found
+
+    def _report(
+        self,
+        made: Synthesis,
+        changes: Difference,
+        findings: Sequence[Finding],
+        verifications: Sequence[Verification],
+        recordings: Sequence[Recording],
+        dropped: Sequence[str],
+    ) -> Report:
+        notes = [Finding(rule="note", severity="note", message=note, path=self._shown) for note in made.notes]
+        if dropped:
+            text = f"no longer kept, not made in more than {self._told.keep_for} runs: {', '.join(dropped)}"
+            notes.append(Finding(rule="note", severity="note", message=text, path=self._shown))
+        unused = set(verifications[0].unused).intersection(*(each.unused for each in verifications))
+        unused -= self._made(recordings)
+        denied = {refusal.denial.name for each in verifications for refusal in each.refusals}
+        return Report(
+            headline=f"{self._shown}: {summary_of(changes)}",
+            profile=self._shown,
+            difference=changes,
+            findings=(*findings, *notes),
+            unused=tuple(sorted(unused)),
+            allowed=len(verifications[0].allowed),
+            denied=tuple(sorted(denied)),
+        )
+
+
+def summary_of(changes: Difference) -> str:
+    """The difference in a few words."""
+    if changes.empty:
+        return "unchanged"
+    parts = [
+        f"{len(changes.of(kind))} {kind}" for kind in ("added", "removed", "changed") if changes.of(kind)
+    ]
+    return ", ".join(parts) or "other differences"
+
+
+def _in_context(recording: Recording, name: str, *, alone: bool) -> Recording:
+    """A recording whose calls outside any context belong to the test command `name`, unless there is one only."""
+    if alone:
+        return recording
+    calls = (
+        replace(call, context=name) if call.context == NO_CONTEXT and call.phase == "app" else call
+        for call in recording.calls
+    )
+    return replace(recording, calls=tuple(sorted(calls, key=_order)))
+
+
+def _order(call: Call) -> tuple[int, int, str, str]:
+    return PHASES.index(call.phase), ABIS.index(call.abi), call.name, call.context
