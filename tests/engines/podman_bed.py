@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from podman_config import cache_dir, import_images, podman_environment, scratch
+from podman_config import Images, cache_dir, podman_environment, scratch
 
 _BPFFS_OWN = ("maps.debug", "progs.debug")  # there in every bpffs
 WORKLOADS_DIR = "/workloads"
@@ -51,12 +51,12 @@ class Bed:
 
     Attributes: `directory` (all that the bed writes), `hooks_dir`, `bpffs` (mounted, empty, seen by the whole
     machine), `state` (for the recorder's files), `environment` (for commands of one's own), `images` (short
-    name -> image).
+    name -> image; `programs` is made and imported when it is first asked for).
     """
 
-    def __init__(self, directory: Path, images: Mapping[str, str], store: Path) -> None:
+    def __init__(self, directory: Path, images: Images, store: Path) -> None:
         self.directory = directory
-        self.images = dict(images)
+        self.images = images
         self.hooks_dir = directory / "hooks.d"
         self.bpffs = directory / "bpf"
         self.state = directory / "state"
@@ -116,7 +116,7 @@ class Bed:
         """The command line of `podman run`.
 
         `seccomp` is a profile's path or "unconfined", `options` go before the image, `image` is "debian",
-        "workloads" or any other name.
+        "workloads", "programs" or any other name.
         """
         line = ["podman", "--runtime", runtime, "run", "--network", "none"]
         if remove:
@@ -125,7 +125,7 @@ class Bed:
             line += ["--annotation", f"{name}={value}"]
         if seccomp is not None:
             line += ["--security-opt", f"seccomp={seccomp}"]
-        return [*line, *map(str, options), self.images.get(image, image), *map(str, command)]
+        return [*line, *map(str, options), self.images.named(image), *map(str, command)]
 
     def run(self, *command: str | Path, stdin: bytes = b"", timeout: float = 120, **arguments: Any) -> Result:
         """`podman run` to its end; the keywords are those of run_arguments."""
@@ -226,7 +226,7 @@ def open_bed(cache: Path | None = None) -> Iterator[Bed]:
     """A bed from here to the end of the block; AssertionError there if anything remained."""
     cache = cache or cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    images = import_images(cache)
+    images = Images(cache)
     with scratch() as directory:
         bed = Bed(directory, images, cache / "store")
         try:

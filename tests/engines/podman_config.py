@@ -9,12 +9,15 @@ import resource
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "test-images.sh"
 IMAGES = ("debian", "workloads")
+"""The images that a bed always has."""
+LARGE = ("programs",)
+"""Those that it has once somebody asks for them: they take half a minute to make and seconds to import."""
 
 
 def cache_dir() -> Path:
@@ -112,24 +115,48 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(directory)
 
 
-def import_images(cache: Path) -> dict[str, str]:
-    """Makes the test images that are missing, imports them into the store of `cache`; short name -> image."""
-    subprocess.run([SCRIPT, cache], check=True, stdin=subprocess.DEVNULL)
-    keys = {name: (cache / f"{name}.key").read_text().strip() for name in IMAGES}
+def import_images(cache: Path, names: Sequence[str] = IMAGES) -> dict[str, str]:
+    """Makes the images of these names that are missing, imports them into the store of `cache`; name -> image."""
+    subprocess.run([SCRIPT, cache, *names], check=True, stdin=subprocess.DEVNULL)
+    keys = {name: (cache / f"{name}.key").read_text().strip() for name in names}
     images = {name: f"localhost/seclude/{name}:{key}" for name, key in keys.items()}
     imported = cache / "store.json"
     with open(cache / ".store.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         known: dict[str, str] = json.loads(imported.read_text()) if imported.exists() else {}
-        if known == images and (cache / "store").exists():
+        if images.items() <= known.items() and (cache / "store").exists():
             return images
         with scratch() as directory:
             environment = podman_environment(directory, cache / "store")
+            # First, and what is left asked for: it also removes images of today's names that are old.
+            prune = ["podman", "image", "prune", "--all", "--force", "--filter", "until=168h"]
+            subprocess.run(prune, check=True, env=environment, stdout=subprocess.DEVNULL)
+            known = {name: image for name, image in known.items() if _exists(image, environment)}
             for name, image in images.items():
                 if known.get(name) != image:
                     command: list[str | Path] = ["podman", "import", "--quiet", cache / f"{name}.tar", image]
                     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-            prune = ["podman", "image", "prune", "--all", "--force", "--filter", "until=168h"]
-            subprocess.run(prune, check=True, env=environment, stdout=subprocess.DEVNULL)
-        imported.write_text(json.dumps(images))
+        imported.write_text(json.dumps(known | images))
     return images
+
+
+def _exists(image: str, environment: Mapping[str, str]) -> bool:
+    return subprocess.run(["podman", "image", "exists", image], env=environment).returncode == 0
+
+
+class Images(dict[str, str]):
+    """Short name -> image in the store of a cache: IMAGES from the beginning, one of LARGE when it is asked for."""
+
+    def __init__(self, cache: Path) -> None:
+        super().__init__(import_images(cache))
+        self._cache = cache
+
+    def __missing__(self, name: str) -> str:
+        if name not in LARGE:
+            raise KeyError(name)
+        self.update(import_images(self._cache, (name,)))
+        return self[name]
+
+    def named(self, name: str) -> str:
+        """The image of that short name; any other name as it is."""
+        return self[name] if name in IMAGES + LARGE else name

@@ -137,7 +137,7 @@ def test_commands_on_the_host_use_the_bed(bed: Bed, tmp_path: Path) -> None:
 
 def test_second_import_is_quick(bed: Bed) -> None:
     started = time.monotonic()
-    assert import_images(cache_dir()) == bed.images
+    assert import_images(cache_dir()).items() <= bed.images.items()
     assert time.monotonic() - started < 2
 
 
