@@ -38,13 +38,16 @@ def leaving(recording: Recording, baselines: Sequence[Baseline]) -> Leaving | No
         return NotMeasured(reason="the container ran without a filter, so its runtime's calls were not seen")
     version = recording.runtime_version.split("+")[0]
     for entry in baselines:
-        if entry.no_new_privileges and (entry.runtime, entry.version.split("+")[0]) == (recording.runtime, version):
+        same = (entry.runtime, entry.version.split("+")[0]) == (recording.runtime, version)
+        if entry.no_new_privileges and same:
             kept = recording.names("app").union(entry.calls)
             return Leaving(
                 names=tuple(sorted(recording.names("runtime") - kept)),
                 source=f"measured with {entry.runtime} {entry.version}",
             )
-    return NotMeasured(reason=f"{recording.runtime} {recording.runtime_version} was not measured".replace("  ", " "))
+    return NotMeasured(
+        reason=f"{recording.runtime} {recording.runtime_version} was not measured".replace("  ", " ")
+    )
 
 
 def left(without: Recording, with_it: Recording) -> Leaving:

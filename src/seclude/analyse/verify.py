@@ -97,9 +97,7 @@ def verification(
     )
 
 
-def refusals(
-    profile: Profile, environment: Environment, denials: Sequence[Denial]
-) -> tuple[Refusal, ...]:
+def refusals(profile: Profile, environment: Environment, denials: Sequence[Denial]) -> tuple[Refusal, ...]:
     """The denials of one call by one program in one context as one, in the order in which they came."""
     found: dict[tuple[object, ...], Refusal] = {}
     seen: dict[tuple[object, ...], set[int]] = {}
