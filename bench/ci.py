@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -69,8 +68,7 @@ def _plain(bed: Bed) -> float:
 
 def _ci(recorder: Recorder, directory: Path) -> float:
     started = time.monotonic()
-    done = recorder.seclude("ci", "--json", cwd=directory)
+    done = recorder.seclude("ci", cwd=directory)
     if done.status:
         raise Unmeasurable(str(done))
-    json.loads(done.lines[-1])
     return (time.monotonic() - started) * 1000

@@ -44,20 +44,29 @@ static __always_inline __u32 audit_arch(__u32 abi)
 	return abi == ABI_X86 ? 0x40000003 : abi == ABI_AARCH64 ? 0xc00000b7 : abi == ABI_ARM ? 0x40000028 : 0xc000003e;
 }
 
+/* Loops are calls of bpf_loop where they can be: the verifier would follow each turn of any other. */
+struct climb {
+	struct task_struct *task;
+	__u32 ancestor;
+	__u32 found;
+};
+
+static long climb_up(__u32 index, struct climb *climb)
+{
+	struct task_struct *task = climb->task;
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+
+	climb->found = tgid == climb->ancestor;
+	climb->task = BPF_CORE_READ(task, real_parent);
+	return climb->found || tgid <= 1;
+}
+
 static __always_inline bool is_descendant(struct task_struct *task, __u32 ancestor)
 {
-	int i;
+	struct climb climb = { .task = task, .ancestor = ancestor };
 
-	for (i = 0; i < 64 && task; i++) {
-		__u32 tgid = BPF_CORE_READ(task, tgid);
-
-		if (tgid == ancestor)
-			return true;
-		if (tgid <= 1)
-			return false;
-		task = BPF_CORE_READ(task, real_parent);
-	}
-	return false;
+	bpf_loop(64, climb_up, &climb, 0);
+	return climb.found;
 }
 
 static __always_inline __u32 mnt_of(struct task_struct *task)
@@ -157,8 +166,20 @@ static long found(struct task_struct *task, struct vm_area_struct *vma, struct s
 	return 0;
 }
 
+static long locate(__u32 index, struct search *search)
+{
+	struct denial *draft = search->draft;
+
+	if (!draft)
+		return 1;
+	search->index = index;
+	bpf_find_vma((struct task_struct *)bpf_get_current_task_btf(), draft->places[index & (FRAMES - 1)].address, found,
+		     search, 0);
+	return 0;
+}
+
 /* The addresses: where the call was made, what may be its caller's, and those that frame pointers lead to. */
-static __always_inline void unwind(void *context, struct task_struct *task, struct denial *draft, __u64 ip, __u64 sp,
+static __always_inline void unwind(void *context, struct denial *draft, __u64 ip, __u64 sp,
 				   bool walk)
 {
 	struct search search = { .draft = draft };
@@ -180,29 +201,37 @@ static __always_inline void unwind(void *context, struct task_struct *task, stru
 		}
 	}
 	draft->places_used = used;
-	for (i = 0; i < FRAMES; i++) {
-		if (i >= used)
-			break;
-		search.index = i;
-		bpf_find_vma(task, draft->places[i].address, found, &search, 0);
+	bpf_loop(used, locate, &search, 0);
+}
+
+struct walk {
+	struct dentry *dentry;
+	struct denial *draft;
+};
+
+static long read_part(__u32 index, struct walk *walk)
+{
+	struct dentry *dentry = walk->dentry, *parent = BPF_CORE_READ(dentry, d_parent);
+	struct denial *draft = walk->draft;
+
+	if (!draft || !dentry || parent == dentry)
+		return 1;
+	if (index >= PATH_PARTS) {
+		draft->parts_used = PATH_PARTS + 1;	/* there is more */
+		return 1;
 	}
+	bpf_probe_read_kernel_str(draft->path[index], PART_BYTES, BPF_CORE_READ(dentry, d_name.name));
+	draft->parts_used = index + 1;
+	walk->dentry = parent;
+	return 0;
 }
 
 /* The last parts of the path of what the process executes. */
 static __always_inline void read_path(struct task_struct *task, struct denial *draft)
 {
-	struct dentry *dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry), *parent;
-	int i;
+	struct walk walk = { .dentry = BPF_CORE_READ(task, mm, exe_file, f_path.dentry), .draft = draft };
 
-	for (i = 0; i < PATH_PARTS && dentry; i++) {
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)
-			return;
-		bpf_probe_read_kernel_str(draft->path[i], PART_BYTES, BPF_CORE_READ(dentry, d_name.name));
-		draft->parts_used = i + 1;
-		dentry = parent;
-	}
-	draft->parts_used = PATH_PARTS + 1;	/* there is more */
+	bpf_loop(PATH_PARTS + 1, read_part, &walk, 0);
 }
 
 /* The names of the control group that tells the container: of version 2, or of the pids controller of version 1. */
@@ -274,7 +303,7 @@ static __always_inline void note(void *context, struct task_struct *task, struct
 	bpf_get_current_comm(draft->comm, sizeof(draft->comm));
 	read_cgroup(task, draft);
 	read_path(task, draft);
-	unwind(context, task, draft, instruction_of(regs), stack_of(regs), walk);
+	unwind(context, draft, instruction_of(regs), stack_of(regs), walk);
 	if (walk && task->seccomp.mode == SECCOMP_MODE_FILTER && config->pause_until > draft->first && !task->ptrace)
 		draft->paused = 1;
 	if (!bpf_map_update_elem(&denials, key, draft, BPF_NOEXIST)) {

@@ -42,11 +42,6 @@ class Repository:
     def ci(self, *arguments: str, **keywords: Any) -> Result:
         return self.recorder.seclude("ci", *arguments, cwd=self.directory, **keywords)
 
-    def report(self, *arguments: str) -> tuple[int, dict[str, Any]]:
-        done = self.ci("--json", *arguments)
-        assert done.out.rstrip().splitlines()[-1].startswith("{"), done
-        return done.status, json.loads(done.out.rstrip().splitlines()[-1])
-
     @property
     def allowed(self) -> frozenset[str]:
         return self.recorder.bed.allowed(self.profile)

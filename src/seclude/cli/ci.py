@@ -58,7 +58,12 @@ FILES: dict[str, Callable[[Report], str]] = {
 @click.option("--github", is_flag=True, help="Annotations, the job summary and outputs of a GitHub workflow.")
 @place_options
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON on standard output.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="The report as JSON, after what the tests print; --report-dir keeps it apart.",
+)
 def command(
     check: bool,
     config: str,
