@@ -70,7 +70,7 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
     """Check all that can be checked, then record process `pid` as the container; raises SecludeError, nothing left."""
     if os.geteuid() != 0:
         raise TraceError("recording containers needs root", hint="run the engine as root")
-    arguments = _conditional_arguments(request.base) if request.base else {}
+    arguments = _arguments(request)
     directories = allowed_directories(places.policy)
     for output in _outputs(request.profile, request.recording).values():
         output.check(directories)
@@ -100,10 +100,18 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
             raise
 
 
-def _conditional_arguments(base: str) -> Mapping[str, Sequence[int]]:
-    from .synthesize import conditional_arguments
+def _arguments(request: Request) -> Mapping[str, Sequence[int]]:
+    """Call -> the arguments whose values are kept: for the base's conditions, and for new ones."""
+    found: Mapping[str, Sequence[int]] = {}
+    if request.base:
+        from .synthesize import conditional_arguments
 
-    return conditional_arguments(_read_profile(base))
+        found = conditional_arguments(_read_profile(request.base))
+    if request.arguments:
+        from .conditions import watched
+
+        found = watched(found)
+    return found
 
 
 def _end(tracer: EbpfTracer, number: int, registrations: Registrations) -> None:

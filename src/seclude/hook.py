@@ -23,6 +23,7 @@ RECORDING_ANNOTATION = "io.seclude.recording"
 COUNTS_ANNOTATION = "io.seclude.counts"
 BASE_ANNOTATION = "io.seclude.base"
 DENIALS_ANNOTATION = "io.seclude.denials"
+ARGUMENTS_ANNOTATION = "io.seclude.arguments"
 LARGEST_STATE = 16 * 1024 * 1024
 
 
@@ -146,6 +147,7 @@ def request_of(annotations: Mapping[str, object]) -> Request | None:
         recording=recording,
         counts=_switch(annotations, COUNTS_ANNOTATION),
         denials=_switch(annotations, DENIALS_ANNOTATION),
+        arguments=_switch(annotations, ARGUMENTS_ANNOTATION),
     )
 
 

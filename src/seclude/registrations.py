@@ -35,6 +35,7 @@ class Request:
     recording: str = ""
     counts: bool = False
     denials: bool = False
+    arguments: bool = False
 
 
 @frozen

@@ -57,6 +57,7 @@ class Settings:
     policy: str = POLICY
     counts: bool = False
     denials: bool = False
+    arguments: bool = False
 
 
 if TYPE_CHECKING:
@@ -222,6 +223,8 @@ def record_podman(
             annotations["io.seclude.counts"] = "true"
         if settings.denials:
             annotations["io.seclude.denials"] = "true"
+        if settings.arguments:
+            annotations["io.seclude.arguments"] = "true"
         if base:
             annotations["io.seclude.base"] = os.path.realpath(base)
         if profile:

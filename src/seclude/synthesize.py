@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from .additions import Additions, additions
+from .conditions import BEYOND, caveats, conditions
 from .errors import ProfileError, RecordingError
 from .model.environment import NATIVE_ABIS, Environment
 from .model.frozen import frozen, replace
 from .model.profile import ALLOW, ERRNO, LARGEST_ERRNO, Profile, Rule, errno_value
 from .model.recording import ABIS
+from .portable import siblings
 from .syscalls import ARCHITECTURES
+from .syscalls import names as syscall_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from .model.profile import Argument
     from .model.recording import Recording
 
 
@@ -45,20 +49,26 @@ def synthesize(
     baseline: Iterable[str] = (),
     default_errno: str = "",
     insist: bool = False,
+    arguments: str = "none",
+    portable: bool = False,
 ) -> Synthesis:
     """A profile that allows the runtime's and the application's calls in all recordings, and the `baseline`.
 
     Without `base`: everything else is refused with EPERM, or with `default_errno` (a name such as ENOSYS).
     With `base`: all of it stays, and as much is appended as the recorded calls need and its rules do not deny.
-    `insist` accepts recordings that have lost calls. Raises RecordingError if there is nothing to go by, or
-    calls were lost; ProfileError for an unknown `default_errno`.
+    `insist` accepts recordings that have lost calls. `arguments` (conditions.LEVELS) and `portable` (see portable.py)
+    make a new profile's rules tighter and wider; a base is extended as it is. Raises RecordingError if there is nothing
+    to go by, or calls were lost; ProfileError for an unknown `default_errno`.
     """
     notes = _check(recordings, insist)
     if default_errno and not 0 < (errno_value(default_errno) or 0) <= LARGEST_ERRNO:
         raise ProfileError(f"unknown errno {default_errno[:80]!r}", hint="a name such as EPERM or ENOSYS")
     if base is None:
-        profile = _fresh(recordings, frozenset(baseline), default_errno)
+        made = _fresh(recordings, frozenset(baseline), default_errno)
+        profile = _shaped(made, recordings, frozenset(baseline), arguments, portable, notes)
     else:
+        if arguments != "none" or portable:
+            notes.append("the base profile is extended as it is: no conditions, no siblings of calls")
         if default_errno:
             notes.append(f"the errno of refused calls stays the base profile's, not {default_errno}")
         added = additions(base, recordings, frozenset(baseline))
@@ -106,6 +116,50 @@ def _fresh(recordings: Sequence[Recording], baseline: frozenset[str], default_er
         architectures=tuple(ARCHITECTURES[abi] for abi in _abis(recordings)),
         rules=(Rule(names=tuple(sorted(names)), action=ALLOW),),
     )
+
+
+def _shaped(
+    made: Profile,
+    recordings: Sequence[Recording],
+    baseline: frozenset[str],
+    arguments: str,
+    portable: bool,
+    notes: list[str],
+) -> Profile:
+    """A fresh profile with conditions on arguments and with siblings of calls, as far as they are wanted."""
+    names = frozenset(made.rules[0].names)
+    # Of what a recording does not show of the runtime no argument is known.
+    told = {
+        name: alternatives
+        for name, alternatives in conditions(recordings, arguments).items()
+        if name not in baseline
+    }
+    architectures = made.architectures
+    wide = names
+    if portable:
+        architectures = tuple(dict.fromkeys((*architectures, *map(ARCHITECTURES.__getitem__, _PORTABLE))))
+        known = frozenset[str]().union(*(syscall_names(abi) for abi in {*_abis(recordings), *_PORTABLE}))
+        wide = siblings(names).intersection(known) - {
+            beyond for name, beyond in BEYOND.items() if name in told and beyond not in names
+        }
+    notes.extend(caveats(names, told))
+    grouped: dict[tuple[Argument, ...], set[str]] = {}
+    for name, alternatives in told.items():
+        for alternative in alternatives:
+            grouped.setdefault(alternative, set()).add(name)
+    rules = [Rule(names=tuple(sorted(wide - set(told))), action=ALLOW)]
+    rules += [
+        Rule(names=tuple(sorted(each)), action=ALLOW, args=args)
+        for args, each in sorted(grouped.items(), key=lambda item: (sorted(item[1]), repr(item[0])))
+    ]
+    if "clone" in told and "clone3" not in names:
+        # glibc tries clone3 first, and clone only after ENOSYS (sysdeps/unix/sysv/linux/clone-internal.c).
+        rules.append(Rule(names=("clone3",), action=ERRNO, errno_ret=errno_value("ENOSYS")))
+    return replace(made, architectures=architectures, rules=tuple(rules))
+
+
+_PORTABLE = ("x86_64", "aarch64")
+"""The ABIs that a portable profile is for."""
 
 
 def _extended(base: Profile, recordings: Sequence[Recording], added: Additions, notes: list[str]) -> Profile:

@@ -52,6 +52,17 @@ def test_what_was_recorded_runs(recorder: Recorder, runtime: str) -> None:
     assert set(result["unused"]) <= {"rt_sigreturn", "sched_yield", "futex", "nanosleep"}
 
 
+def test_conditions_on_arguments(recorder: Recorder, runtime: str) -> None:
+    """What the runtime itself passes is part of the conditions: the container starts."""
+    profile = recorder.path(".json")
+    line = recorder.bed.run_arguments("ls", "/", runtime=runtime)
+    recorder.seclude("record", "-o", profile, "--args", "all", "--", *line).succeeded()
+    rules = recorder.bed.profile(profile)["syscalls"]
+    assert any(rule.get("args") for rule in rules)
+    status, result = verified(recorder, profile, "ls", "/", runtime=runtime, more=("--repeat", "2"))
+    assert (status, result["denied"]) == (0, [])
+
+
 def test_a_call_that_is_denied(recorder: Recorder, runtime: str) -> None:
     profile = recorded(recorder, "ls", "/", runtime=runtime)
     status, result = verified(recorder, profile, "mkdir", "/tmp/made", runtime=runtime)

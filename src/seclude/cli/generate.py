@@ -24,6 +24,8 @@ def command(
     base: str,
     baseline: str,
     errno_name: str,
+    arguments: str,
+    portable: bool,
     insist: bool,
     quiet: bool,
     as_json: bool,
@@ -32,7 +34,15 @@ def command(
     """Write the profile that allows what all RECORDINGs saw and nothing else."""
     console = Console(quiet=quiet, as_json=as_json)
     read = [store.read(path) for path in recordings]
-    synthesis = synthesized(read, base=base, baseline=baseline, errno_name=errno_name, insist=insist)
+    synthesis = synthesized(
+        read,
+        base=base,
+        baseline=baseline,
+        errno_name=errno_name,
+        arguments=arguments,
+        portable=portable,
+        insist=insist,
+    )
     text = oci.dumps(synthesis.profile)
     if output == "-":
         click.echo(text, nl=False)

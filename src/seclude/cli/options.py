@@ -9,6 +9,7 @@ import click
 
 from .. import bpffs
 from ..baseline import automatic, calls_of
+from ..conditions import LEVELS
 from ..errors import ProfileError
 from ..formats import oci
 from ..inputs import read_text
@@ -21,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def synthesis_options(function: F) -> F:
-    """How a profile is made from recordings: --from, --baseline, --errno, --insist."""
+    """How a profile is made from recordings: --from, --baseline, --errno, --args, --portable, --insist."""
     for option in reversed(
         (
             click.option(
@@ -40,6 +41,20 @@ def synthesis_options(function: F) -> F:
                 default="",
                 metavar="NAME",
                 help="What a refused call returns: EPERM, or ENOSYS for programs that then fall back.",
+            ),
+            click.option(
+                "--args",
+                "arguments",
+                type=click.Choice(LEVELS),
+                default="none",
+                show_default=True,
+                help="Allow some calls only with arguments like those recorded (by `record --args`, or the annotation "
+                "io.seclude.arguments).",
+            ),
+            click.option(
+                "--portable",
+                is_flag=True,
+                help="Also allow what other libcs, kernels and processors (x86_64, aarch64) call in place of these.",
             ),
             click.option("--insist", is_flag=True, help="Make a profile even if calls were lost."),
         )
@@ -93,7 +108,14 @@ def read_profile(path: str) -> Profile:
 
 
 def synthesized(
-    recordings: Sequence[Recording], *, base: str, baseline: str, errno_name: str, insist: bool
+    recordings: Sequence[Recording],
+    *,
+    base: str,
+    baseline: str,
+    errno_name: str,
+    arguments: str,
+    portable: bool,
+    insist: bool,
 ) -> Synthesis:
     """The profile that the synthesis options ask for; raises SecludeError."""
     names: set[str] = set()
@@ -109,4 +131,6 @@ def synthesized(
         baseline=names,
         default_errno=errno_name,
         insist=insist,
+        arguments=arguments,
+        portable=portable,
     )

@@ -9,6 +9,7 @@ import click
 from .. import store
 from ..analyse import privileges
 from ..baseline import baselines
+from ..conditions import watched
 from ..engines import engine_for
 from ..errors import EXIT_ERROR, OutputError, SecludeError
 from ..formats import oci
@@ -43,6 +44,8 @@ def command(
     base: str,
     baseline: str,
     errno_name: str,
+    arguments: str,
+    portable: bool,
     insist: bool,
     bpffs_path: str,
     state_dir: str,
@@ -58,7 +61,9 @@ def command(
     if not output and not recording:
         raise SecludeError("nothing would be written", hint="give -o PROFILE or --recording FILE")
     console = Console(quiet=quiet, as_json=as_json)
-    arguments = conditional_arguments(read_profile(base)) if base else {}
+    wanted_arguments = conditional_arguments(read_profile(base)) if base else {}
+    if arguments != "none":
+        wanted_arguments = watched(wanted_arguments)
     outputs = {
         "profile": Output(_absolute(output), "seccomp profile", oci.looks_like_profile),
         "recording": Output(_absolute(recording), "recording", store.looks_like_recording),
@@ -66,11 +71,13 @@ def command(
     for place, wanted in (("profile", output), ("recording", recording)):
         if wanted:
             outputs[place].check()
-    settings = Settings(bpffs=bpffs_path, state=state_dir, counts=counts, denials=denials)
+    settings = Settings(
+        bpffs=bpffs_path, state=state_dir, counts=counts, denials=denials, arguments=arguments != "none"
+    )
     if engine_for(command_line).name == "podman":
         recorded = record_podman(command_line, settings, console.progress, base)
     else:
-        recorded = record_process(command_line, settings, console.progress, arguments)
+        recorded = record_process(command_line, settings, console.progress, wanted_arguments)
     seen = recorded.recording
     try:
         if recording:
@@ -78,7 +85,13 @@ def command(
         synthesis = None
         if output:
             synthesis = synthesized(
-                [seen], base=base, baseline=baseline, errno_name=errno_name, insist=insist
+                [seen],
+                base=base,
+                baseline=baseline,
+                errno_name=errno_name,
+                arguments=arguments,
+                portable=portable,
+                insist=insist,
             )
             outputs["profile"].write(oci.dumps(synthesis.profile))
     except OutputError as error:
