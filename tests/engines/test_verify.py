@@ -192,3 +192,17 @@ def test_a_container_that_ends_during_the_watch(recorder: Recorder, bed: Bed) ->
     done = recorder.seclude("watch", "--container", identity)
     assert (done.status, "does not run" in done.err) == (1, True), done
     bed.podman("rm", "--force", "--time", "0", identity).succeeded()
+
+
+def test_explain_reads_the_profile_of_a_container(recorder: Recorder, bed: Bed, runtime: str) -> None:
+    """From the line of a log, and from what watch saw, to the rule that is missing."""
+    names = sorted(syscalls.names("x86_64") - {"mkdir"})
+    profile = bed.write_profile(recorder.path(".json"), names)
+    identity = bed.start("sleep", "60", runtime=runtime, seccomp=profile)
+    try:
+        said = bed.podman("exec", identity, "mkdir", "/tmp/made").err.strip()
+        done = recorder.seclude("explain", "--container", identity, said)
+        assert (done.status, "mkdir" in done.out) == (0, True), done
+        assert "No rule of the profile names mkdir" in done.out, done
+    finally:
+        bed.podman("rm", "--force", "--time", "0", identity).succeeded()
