@@ -81,7 +81,7 @@ def test_nginx(recorder: Recorder) -> None:
     command = ("sh", "-c", NGINX)
     profile, small = recorded(recorder, *command, **run), recorder.path(".json")
     line = bed.run_arguments(*command, **run)
-    done = minimized(bed, profile, "-o", str(small), "--json", "--timeout", "10", "--", *line, timeout=880)
+    done = minimized(bed, profile, "-o", str(small), "--json", "--timeout", "4", "--", *line, timeout=880)
     values = json.loads(done.succeeded().out)
     assert values["runs"] <= values["bound"] or values["given_back"]
     assert {"execve", "bind", "listen"} <= set(values["required"])
