@@ -13,9 +13,9 @@ PACKAGES=(
     # to record and to enforce
     libbpf1 libseccomp2
     # to test on real containers, whose images are made here
-    podman runc crun conmon netavark aardvark-dns iptables uidmap fuse-overlayfs debootstrap busybox-static
+    podman runc crun conmon netavark aardvark-dns iptables uidmap fuse-overlayfs debootstrap busybox-static docker.io
     # to test against another tracer and with programs of our own
-    strace gcc libc6-dev
+    strace gcc libc6-dev bubblewrap
     # to check the scripts
     shellcheck
 )

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from . import coverage_reports, store
 from .analyse.diff import difference, environments_for
 from .analyse.gate import drift, gate
-from .analyse.verify import Verification
+from .analyse.verify import Verification, never_made
 from .baseline import automatic
 from .errors import EngineError, OutputError, ProfileError
 from .formats import oci
@@ -269,8 +269,7 @@ class Pipeline:
         if dropped:
             text = f"no longer kept, not made in more than {self._told.keep_for} runs: {', '.join(dropped)}"
             notes.append(Finding(rule="note", severity="note", message=text, path=self._shown))
-        unused = set(verifications[0].unused).intersection(*(each.unused for each in verifications))
-        unused -= self._made(recordings)
+        unused = never_made(verifications) - self._made(recordings)
         denied = {refusal.denial.name for each in verifications for refusal in each.refusals}
         return Report(
             headline=f"{self._shown}: {summary_of(changes)}",

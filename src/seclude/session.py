@@ -15,6 +15,7 @@ from itertools import count
 from . import __version__, bpffs, store
 from .baseline import PROCESS_ENGINE
 from .containers import Places, clear_stillborn, stillborn_recording
+from .engines.docker import DockerEngine
 from .engines.podman import HOOKS_FILE, PodmanEngine, hooks_file
 from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
@@ -271,6 +272,12 @@ def _signals_left_to(child: Child) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def run_watched(command: Sequence[str], progress: Callable[[str], None], look: Callable[[], object]) -> int:
+    """Run an engine's client to its end and look at denials often meanwhile; its exit status."""
+    with Child(command) as child, _signals_left_to(child):
+        return _run(child, look, lambda: progress("the container is running"), refusable=False)
+
+
 def run_plain(command: Sequence[str]) -> int:
     """Run a command as it is; its exit status."""
     with Child(command) as child, _signals_left_to(child):
@@ -300,12 +307,20 @@ def confinement(profile: Profile) -> Iterator[Callable[[], None]]:
 
 def run_podman(command: Sequence[str], profile: str) -> int:
     """Run a container under a profile; podman's exit status. Raises SecludeError."""
-    oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
     engine = PodmanEngine()
-    enforced = engine.enforced(engine.parse(command), os.path.abspath(profile))
-    with Child(enforced) as child, _signals_left_to(child):
-        child.go()
-        return child.wait()
+    return run_plain(engine.enforced(engine.parse(command), _checked(profile)))
+
+
+def run_docker(command: Sequence[str], profile: str) -> int:
+    """Run a container under a profile; docker's exit status. Raises SecludeError."""
+    engine = DockerEngine()
+    return run_plain(engine.enforced(engine.parse(command), _checked(profile)))
+
+
+def _checked(profile: str) -> str:
+    """The absolute path of a profile that can be read; raises SecludeError."""
+    oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
+    return os.path.abspath(profile)
 
 
 def own_capabilities() -> tuple[tuple[str, ...], int]:

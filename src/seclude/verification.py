@@ -6,11 +6,13 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from . import syscalls
+from . import docker_runs, syscalls
 from .analyse.privileges import Leaving, NotMeasured, leaving, left
-from .analyse.verify import Verification, verification
+from .analyse.verify import NotRecorded, Verification, verification
 from .baseline import PROCESS_ENGINE, baselines
 from .engines import engine_for
+from .engines.docker import not_yet
+from .engines.podman import PodmanEngine
 from .errors import EngineError
 from .formats import oci
 from .inputs import read_text
@@ -62,38 +64,91 @@ class Proof:
 def verify(
     command: Sequence[str], path: str, settings: Settings, wishes: Wishes, progress: Callable[[str], None]
 ) -> Proof:
-    """Run `command` (`podman run ...`, or a plain process) under the profile in a file; raises SecludeError."""
+    """Run `command` (a container of podman or docker, or a plain process) under the profile in a file.
+
+    Raises SecludeError.
+    """
     if not 1 <= wishes.repeat <= MOST_RUNS:
         raise EngineError(f"{wishes.repeat} runs are out of range", hint=f"1 to {MOST_RUNS}")
     profile = oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path)
+    engine = engine_for(command).name
+    if engine == "docker":
+        return _docker(command, path, profile, wishes, progress)
     settings = replace(settings, denials=True)
-    container = engine_for(command).name == "podman"
-    expected = wishes.expected
-    if expected is None:
-        progress("a run without the profile, to know its exit status")
-        expected = run_plain(command)
+    container = engine == "podman"
+    if container:
+        # What cannot be proved is refused before anything runs.
+        PodmanEngine().enforced(PodmanEngine().parse(command), path)
+    expected = _expected(command, wishes, progress)
     recorded = []
-    for number in range(1, wishes.repeat + 1):
-        progress(f"run {number} of {wishes.repeat} under the profile")
+    for _ in _runs(wishes, progress):
         if container:
             recorded.append(_container(command, path, settings, wishes, progress))
         else:
             recorded.append(_process(command, profile, settings, wishes, progress))
     recordings = [each.recording for each in recorded]
-    machine = platform.machine()
-    capabilities = recordings[0].capabilities if container else own_capabilities()[0]
     return Proof(
         verification=verification(
             profile,
-            Environment(machine=machine, kernel=platform.release(), capabilities=capabilities),
+            _environment(recordings[0].capabilities if container else own_capabilities()[0]),
             recordings,
-            known=sorted(syscalls.names(NATIVE_ABIS.get(machine, "x86_64"))),
+            [denial for recording in recordings for denial in recording.denials],
+            known=_known(),
             statuses=[each.status for each in recorded],
             expected=expected,
             lost=sum(recording.losses.denials + recording.losses.calls for recording in recordings),
         ),
         leaving=_leaving(command, path, settings, wishes, progress, recordings[0]),
     )
+
+
+def _docker(
+    command: Sequence[str], path: str, profile: Profile, wishes: Wishes, progress: Callable[[str], None]
+) -> Proof:
+    """The same with docker, whose containers are not recorded: which calls were made is not known."""
+    run = docker_runs.checked(command, path)
+    if wishes.no_new_privileges:
+        raise not_yet("measured with no-new-privileges")
+    expected = _expected(command, wishes, progress)
+    watched = [
+        docker_runs.run_under(run, path, progress, stacks=wishes.stacks) for _ in _runs(wishes, progress)
+    ]
+    return Proof(
+        verification=verification(
+            profile,
+            _environment(docker_runs.capabilities(run)),
+            NotRecorded(reason="with docker"),
+            [denial for each in watched for denial in each.denials],
+            known=_known(),
+            statuses=[each.status for each in watched],
+            expected=expected,
+            lost=sum(each.lost for each in watched),
+        ),
+        leaving=NotMeasured(reason="containers of docker are not recorded"),
+    )
+
+
+def _expected(command: Sequence[str], wishes: Wishes, progress: Callable[[str], None]) -> int:
+    """The exit status to have, from a run without the profile where nobody said."""
+    if wishes.expected is not None:
+        return wishes.expected
+    progress("a run without the profile, to know its exit status")
+    return run_plain(command)
+
+
+def _runs(wishes: Wishes, progress: Callable[[str], None]) -> Iterator[int]:
+    for number in range(1, wishes.repeat + 1):
+        progress(f"run {number} of {wishes.repeat} under the profile")
+        yield number
+
+
+def _environment(capabilities: tuple[str, ...]) -> Environment:
+    return Environment(machine=platform.machine(), kernel=platform.release(), capabilities=capabilities)
+
+
+def _known() -> Sequence[str]:
+    """The names that this machine's own ABI has."""
+    return sorted(syscalls.names(NATIVE_ABIS.get(platform.machine(), "x86_64")))
 
 
 def _container(

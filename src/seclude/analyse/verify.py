@@ -35,15 +35,29 @@ class Refusal:
 
 
 @frozen
+class Usage:
+    """The allowed calls that were made, and those that never were."""
+
+    made: tuple[str, ...]
+    never: tuple[str, ...]
+
+
+@frozen
+class NotRecorded:
+    """Stands where the usage would be if the calls had been recorded: the reason why only denials are known."""
+
+    reason: str
+
+
+@frozen
 class Verification:
-    """`allowed`: the names that the profile allows here, with whatever arguments; `unused`: those never made.
+    """`allowed`: the names that the profile allows here, with whatever arguments; `usage`: which of them were made.
 
     `statuses`: of each run under the profile; `expected`: the status to have, None where there was nothing to go by.
     """
 
     allowed: tuple[str, ...]
-    used: tuple[str, ...]
-    unused: tuple[str, ...]
+    usage: Usage | NotRecorded
     refusals: tuple[Refusal, ...]
     logged: tuple[Denial, ...]
     statuses: tuple[int, ...]
@@ -74,7 +88,8 @@ def allowed_names(profile: Profile, environment: Environment, names: Sequence[st
 def verification(
     profile: Profile,
     environment: Environment,
-    recordings: Sequence[Recording],
+    seen: Sequence[Recording] | NotRecorded,
+    denials: Sequence[Denial],
     *,
     known: Sequence[str],
     statuses: Sequence[int],
@@ -83,18 +98,28 @@ def verification(
 ) -> Verification:
     """What the runs under the profile say of it. `known`: the names that this machine's own ABI has."""
     allowed = allowed_names(profile, environment, known)
-    made = frozenset[str]().union(*(recording.names() for recording in recordings))
-    denials = [denial for recording in recordings for denial in recording.denials]
     return Verification(
         allowed=allowed,
-        used=tuple(sorted(made.intersection(allowed))),
-        unused=tuple(sorted(set(allowed) - made)),
+        usage=seen if isinstance(seen, NotRecorded) else _usage(allowed, seen),
         refusals=refusals(profile, environment, [denial for denial in denials if denial.refused]),
         logged=tuple(denial for denial in denials if not denial.refused),
         statuses=tuple(statuses),
         expected=expected,
         lost=lost,
     )
+
+
+def _usage(allowed: Sequence[str], recordings: Sequence[Recording]) -> Usage:
+    made = frozenset[str]().union(*(recording.names() for recording in recordings))
+    return Usage(
+        made=tuple(sorted(made.intersection(allowed))), never=tuple(sorted({*allowed}.difference(made)))
+    )
+
+
+def never_made(verifications: Sequence[Verification]) -> frozenset[str]:
+    """The allowed calls that none of these runs made; none where that is not known of one of them."""
+    never = [frozenset(each.usage.never if isinstance(each.usage, Usage) else ()) for each in verifications]
+    return never[0].intersection(*never) if never else frozenset()
 
 
 def refusals(profile: Profile, environment: Environment, denials: Sequence[Denial]) -> tuple[Refusal, ...]:

@@ -11,6 +11,7 @@ from ..analyse import privileges
 from ..baseline import baselines
 from ..conditions import watched
 from ..engines import engine_for
+from ..engines.docker import not_yet
 from ..errors import EXIT_ERROR, OutputError, SecludeError
 from ..formats import oci
 from ..outputs import Output
@@ -74,7 +75,10 @@ def command(
     settings = Settings(
         bpffs=bpffs_path, state=state_dir, counts=counts, denials=denials, arguments=arguments != "none"
     )
-    if engine_for(command_line).name == "podman":
+    engine = engine_for(command_line).name
+    if engine == "docker":
+        raise not_yet("recorded")
+    if engine == "podman":
         recorded = record_podman(command_line, settings, console.progress, base)
     else:
         recorded = record_process(command_line, settings, console.progress, wanted_arguments)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import click
 
 from ..engines import engine_for
-from ..session import run_podman, run_process
+from ..session import run_docker, run_podman, run_process
+
+RUNS = {"podman": run_podman, "docker": run_docker, "process": run_process}
+"""The name of an engine -> how a command of it is run under a profile."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -14,7 +17,7 @@ from ..session import run_podman, run_process
 def command(profile: str, command_line: tuple[str, ...]) -> int:
     """Run CMD under PROFILE; everything that it does not allow fails as it says.
 
-    Where CMD is `podman run ...` it gets --security-opt seccomp=PROFILE; any other command gets the filter itself.
+    Where CMD is `podman run ...` or `docker run ...` it gets --security-opt seccomp=PROFILE; any other command gets the
+    filter itself.
     """
-    run = run_podman if engine_for(command_line).name == "podman" else run_process
-    return run(command_line, profile)
+    return RUNS[engine_for(command_line).name](command_line, profile)

@@ -8,7 +8,7 @@ import click
 
 from .. import store
 from ..analyse import privileges
-from ..analyse.verify import Refusal, Verification
+from ..analyse.verify import NotRecorded, Refusal, Usage, Verification
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS
 from ..session import Settings
 from ..verification import MOST_RUNS, Proof, Wishes, verify
@@ -70,9 +70,9 @@ def command(
 ) -> int:
     """Run CMD under PROFILE and name each call that is denied, who made it, from which code, and the remedy.
 
-    Where CMD is `podman run ...` the container runs under it, otherwise CMD and all its descendants. CMD's output
-    passes through. Exit status: 0 if nothing was denied and CMD ended as it does without the profile, else 2; 1 on
-    an error.
+    Where CMD is `podman run ...` or `docker run ...` the container runs under it, otherwise CMD and all its
+    descendants. CMD's output passes through. Exit status: 0 if nothing was denied and CMD ended as it does without the
+    profile, else 2; 1 on an error.
     """
     console = Console(quiet=quiet, as_json=as_json)
     wishes = Wishes(repeat=repeat, expected=expect_status, stacks=stacks, no_new_privileges=no_new_privileges)
@@ -82,7 +82,7 @@ def command(
     for refusal in found.refusals:
         for line in refusal_lines(refusal):
             console.say(line)
-    for line in notes(proof, MOST_UNUSED if not all_unused else len(found.unused)):
+    for line in notes(proof, MOST_UNUSED if not all_unused else len(found.allowed)):
         console.say(line)
     console.result(headline(found), values(proof))
     return EXIT_CLEAN if found.clean else EXIT_FINDINGS
@@ -91,7 +91,11 @@ def command(
 def headline(found: Verification) -> str:
     """The result in one line."""
     denied = len({refusal.denial.name for refusal in found.refusals})
-    text = f"{len(found.allowed)} calls allowed, {len(found.used)} used, {denied} denied"
+    allowed = f"{len(found.allowed)} calls allowed"
+    if isinstance(found.usage, NotRecorded):
+        text = f"{allowed}, {denied} denied (what was used is not known {found.usage.reason})"
+    else:
+        text = f"{allowed}, {len(found.usage.made)} used, {denied} denied"
     statuses = ", ".join(str(status) for status in sorted(set(found.statuses)))
     if found.expected is None or not found.as_expected:
         wanted = "" if found.expected is None else f", {found.expected} without the profile"
@@ -121,10 +125,9 @@ def notes(proof: Proof, most: int) -> list[str]:
     logged = {denial.name for denial in found.logged}
     if logged:
         lines.append(f"note: allowed and logged: {_listed(sorted(logged), most)}")
-    if found.unused:
-        lines.append(
-            f"note: {len(found.unused)} allowed calls were never made: {_listed(found.unused, most)}"
-        )
+    if isinstance(found.usage, Usage) and found.usage.never:
+        never = found.usage.never
+        lines.append(f"note: {len(never)} allowed calls were never made: {_listed(never, most)}")
     lines.append(privileges_line(proof.leaving))
     return [line for line in lines if line]
 
@@ -135,13 +138,18 @@ def _listed(names: tuple[str, ...] | list[str], most: int) -> str:
 
 
 def values(proof: Proof) -> dict[str, object]:
-    """The proof as plain values; `denials` are objects that `seclude explain` reads."""
+    """The proof as plain values; `denials` are objects that `seclude explain` reads.
+
+    `used` and `unused` are null where the calls were not recorded; `not_recorded` then says why, else it is empty.
+    """
     found = proof.verification
+    usage = found.usage
     return {
         "clean": found.clean,
         "allowed": list(found.allowed),
-        "used": list(found.used),
-        "unused": list(found.unused),
+        "used": list(usage.made) if isinstance(usage, Usage) else None,
+        "unused": list(usage.never) if isinstance(usage, Usage) else None,
+        "not_recorded": usage.reason if isinstance(usage, NotRecorded) else "",
         "statuses": list(found.statuses),
         "expected": found.expected,
         "lost": found.lost,

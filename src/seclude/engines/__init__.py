@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "podman": "seclude.engines.podman:PodmanEngine",
+    "docker": "seclude.engines.docker:DockerEngine",
     "process": "seclude.engines.process:ProcessEngine",
 }
 """Name -> where the class is. The first that recognises a command starts it; `process` recognises every command."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ..errors import EngineError
 from ..model.frozen import frozen
@@ -44,6 +44,12 @@ def running(name: str, engines: Sequence[str] = ENGINES) -> Running:
         if not found.pid:
             raise EngineError(
                 f"container {name} does not run ({engine})", hint=f"start it: `{engine} start {name}`"
+            )
+        # Docker's engine may be in a virtual machine, or anywhere: a number from there means another process here.
+        if engine == "docker" and not belongs(found.pid, found.identity):
+            raise EngineError(
+                f"container {name} runs on another machine than this one, or has ended",
+                hint="watch it there; `docker context show` and DOCKER_HOST say where docker's engine is",
             )
         return found
     raise EngineError(
@@ -83,6 +89,25 @@ def container_of(cgroup: str) -> str:
         if len(identity) == _ID and all(digit in "0123456789abcdef" for digit in identity):
             return identity[:12]
     return ""
+
+
+def belongs(pid: int, identity: str) -> bool:
+    """Whether a process is in the control group of the container with this id; False where there is none such."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+            return identity in file.read()
+    except OSError:
+        return False
+
+
+def processes() -> Iterator[int]:
+    """All processes that there are, by number."""
+    return iter(sorted(int(name) for name in os.listdir("/proc") if name.isdigit()))
+
+
+def processes_of(identity: str, besides: Collection[int] = ()) -> Iterator[int]:
+    """The processes in the control group of the container with this id, by number, without those in `besides`."""
+    return (pid for pid in processes() if pid not in besides and belongs(pid, identity))
 
 
 def namespaces_of(pid: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..analyse.minimize import without
 from ..engines import engine_for
+from ..engines.docker import not_yet
 from ..errors import EngineError
 from ..model.environment import NATIVE_ABIS
 from ..model.frozen import frozen
@@ -48,8 +49,10 @@ class Judge:
         self._first: Ended | None = None
         self._timeout = passing.timeout or FIRST_TIMEOUT
         self._abi = NATIVE_ABIS.get(platform.machine(), "")
-        podman = engine_for(command).name == "podman"
-        self._trial: Trial = Container(command) if podman else Process(command)
+        engine = engine_for(command).name
+        if engine == "docker":
+            raise not_yet("tried under smaller profiles")
+        self._trial: Trial = Container(command) if engine == "podman" else Process(command)
 
     def __enter__(self) -> Judge:
         return self

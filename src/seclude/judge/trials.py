@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..engines.podman import PodmanEngine, PodmanRun
+from ..commandline import RunCommand
+from ..engines.podman import PodmanEngine
 from ..errors import EngineError, SecludeError
 from ..formats import libseccomp, oci
 from ..model.profile import Profile
@@ -74,7 +75,7 @@ class Container:
     """The command as the container that a `podman run` starts, found again by a label of our own."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._run: PodmanRun = PodmanEngine().parse(command)
+        self._run: RunCommand = PodmanEngine().parse(command)
         if self._run.detached:
             raise EngineError(
                 "a detached container tells nothing: podman returns before it ends",

@@ -1,0 +1,76 @@
+"""Docker: a `docker run` command in, the same command with a profile added, or why that cannot be, out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from ..commandline import Grammar, RunCommand, parse
+from ..errors import EngineError
+
+GRAMMAR = Grammar(
+    engine="docker",
+    # docker(1), global options that take their value as the next word.
+    global_values=frozenset(
+        "--config --context -c --host -H --log-level -l --tlscacert --tlscert --tlskey".split()
+    ),
+    # docker-run(1), options that take no value, and their letters.
+    switches=frozenset(
+        "--detach --disable-content-trust --help --init --interactive --no-healthcheck --oom-kill-disable "
+        "--privileged --publish-all --quiet --read-only --rm --sig-proxy --tty --use-api-socket".split()
+    ),
+    letters="ditPq",
+    instead="give `docker run`; what runs already can be watched: seclude watch --container NAME",
+    example="seclude verify -p PROFILE -- docker run IMAGE COMMAND",
+)
+
+# moby, oci/caps/defaults.go
+_DEFAULT_CAPABILITIES = tuple(
+    f"CAP_{name}"
+    for name in (
+        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT "
+        "KILL AUDIT_WRITE"
+    ).split()
+)
+_ALL = "CAP_ALL"
+
+
+class DockerEngine:
+    """Recognises docker's client; knows `docker run` and `docker container run`."""
+
+    name = "docker"
+
+    def recognises(self, command: Sequence[str]) -> bool:
+        return bool(command) and os.path.basename(command[0]) == "docker"
+
+    def parse(self, command: Sequence[str]) -> RunCommand:
+        """The parts of the command; raises EngineError where it starts no container."""
+        return parse(command, GRAMMAR)
+
+    def enforced(self, run: RunCommand, profile: str, more: Sequence[str] = ()) -> list[str]:
+        """The command with the profile in force and more options; raises EngineError where another would be."""
+        return run.enforced(profile, more)
+
+    def capabilities(self, run: RunCommand, every: Sequence[str]) -> tuple[str, ...]:
+        """The bounding set that the container gets, of `every` capability there is (moby, oci/caps/utils.go)."""
+        if run.switched_on("--privileged"):
+            return tuple(every)
+        added, dropped = (
+            {f"CAP_{value.upper().removeprefix('CAP_')}" for value in run.values(option)}
+            for option in ("--cap-add", "--cap-drop")
+        )
+        if _ALL in added:
+            kept = set(every) - dropped
+        elif _ALL in dropped:
+            kept = added
+        else:
+            kept = {*_DEFAULT_CAPABILITIES} - dropped | added
+        return tuple(name for name in every if name in kept)
+
+
+def not_yet(deed: str) -> EngineError:
+    """The error that says so where something cannot be done with docker: `deed` is its participle."""
+    return EngineError(
+        f"containers of docker are not {deed} yet",
+        hint="use `podman run` for that, with the same image; docker obeys the profile just as well",
+    )

@@ -1,0 +1,193 @@
+"""A docker engine apart from the machine's own, for tests: an image in; containers and all else in one directory.
+
+DOCKER_HOST says where it is and PATH which client speaks to it, so that whatever runs `docker` with the bed's
+environment uses it without further options.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from podman_bed import Result
+from podman_config import SCRIPT, cache_dir, scratch
+
+PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
+IMAGE = "seclude/workloads:test"
+
+
+class Unsupported(Exception):
+    """The machine lacks what docker's engine needs."""
+
+
+def missing() -> str:
+    """Why there can be no bed here; empty if there can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    for program in ("dockerd", "containerd", "runc", "docker", "unshare", "setpriv"):
+        if not shutil.which(program, path=PATH):
+            return f"{program} is not installed"
+    if "\toverlay\n" not in Path("/proc/filesystems").read_text():
+        return "the kernel has no overlay file system"
+    return ""
+
+
+class DockerBed:
+    """An engine of its own, in a mount namespace of its own; `directory` holds all that it writes.
+
+    `environment` is for commands that shall use it. Use `open_docker_bed`; raises Unsupported, or AssertionError with
+    the engine's log where it does not start although the kernel has what it needs.
+    """
+
+    def __init__(self, directory: Path, cache: Path) -> None:
+        self.directory = directory
+        self._log = directory / "log"
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "CONTAINER"))
+        }
+        self.environment = kept | {
+            "PATH": PATH,
+            "DOCKER_HOST": f"unix://{directory}/socket",
+            "DOCKER_CONFIG": str(directory / "client"),
+        }
+        # Its mounts are seen in its namespace alone, and it ends with us, however we end.
+        self._engine = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig", "TERM"),
+                *("dockerd", "--host", f"unix://{directory}/socket", "--storage-driver", "overlay2"),
+                *("--data-root", directory / "data", "--exec-root", directory / "exec"),
+                *(
+                    "--pidfile",
+                    directory / "pid",
+                    "--bridge",
+                    "none",
+                    "--iptables=false",
+                    "--ip6tables=false",
+                ),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log.open("w"),
+            stderr=subprocess.STDOUT,
+            env=self.environment,
+        )
+        try:
+            self._wait()
+            self._choose_client()
+            self.docker("import", cache / "workloads.tar", IMAGE).succeeded()
+        except BaseException:
+            self._end()
+            raise
+
+    def _wait(self, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not (self.directory / "socket").exists() or self.docker("version").status:
+            said = self._log.read_text()[-2000:]
+            if self._engine.poll() is not None and "driver not supported" in said:
+                raise Unsupported(f"overlay2 does not work on the file system of {self.directory}")
+            assert self._engine.poll() is None and time.monotonic() < deadline, f"no docker engine: {said}"
+            time.sleep(0.05)
+
+    def _choose_client(self) -> None:
+        """Puts the first client that the engine understands in front of all others."""
+        places = [Path(place) / "docker" for place in PATH.split(":") if place]
+        clients = [place for place in places if os.access(place, os.X_OK)]
+        for client in clients:
+            if not self.host(client, "ps").status:
+                (self.directory / "bin").mkdir()
+                (self.directory / "bin" / "docker").symlink_to(client)
+                # Whoever asks podman first gets no answer, instead of one from the machine's own.
+                podman = self.directory / "bin" / "podman"
+                podman.write_text("#!/bin/sh\nexit 125\n")
+                podman.chmod(0o755)
+                self.environment["PATH"] = f"{self.directory}/bin:{PATH}"
+                return
+        raise AssertionError(f"no client speaks to the engine: {clients}")
+
+    def host(self, *argv: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
+        """Runs a command on the host, with the bed's engine as the one that it finds."""
+        started = time.monotonic()
+        done = subprocess.run(
+            list(map(str, argv)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self.environment | dict(env or {}),
+            timeout=timeout,
+        )
+        seconds = time.monotonic() - started
+        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+        return Result(tuple(map(str, argv)), done.returncode, out, err, seconds)
+
+    def docker(self, *arguments: str | Path) -> Result:
+        """Runs docker with these arguments."""
+        return self.host("docker", *arguments)
+
+    @staticmethod
+    def run_arguments(
+        *command: str | Path, options: Sequence[str | Path] = (), verb: str = "run"
+    ) -> list[str]:
+        """The command line of `docker run` for a container that is removed when it has ended."""
+        return ["docker", verb, "--rm", "--network", "none", *map(str, options), IMAGE, *map(str, command)]
+
+    @contextmanager
+    def running(self, name: str, *command: str | Path, options: Sequence[str | Path] = ()) -> Iterator[str]:
+        """A container of this name that runs up to the end of the block."""
+        self.host(
+            *self.run_arguments(*command, options=["--detach", "--init", "--name", name, *options])
+        ).succeeded()
+        try:
+            yield name
+        finally:
+            self.docker("rm", "--force", name)
+
+    def close(self) -> list[str]:
+        """Ends and removes all that was started, then the engine; gives what remained in spite of that."""
+        found = [f"container {each}" for each in self.docker("ps", "--all", "--quiet").succeeded().lines]
+        for line in found:
+            self.docker("rm", "--force", line.split()[1])
+        self._end()
+        deadline = time.monotonic() + 5
+        while self._processes() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found += [f"process {line}" for line in self._processes()]
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        return found + [line for line in mounts if f" {self.directory}/" in line]
+
+    def _end(self) -> None:
+        self._engine.terminate()
+        try:
+            self._engine.wait(20)
+        except subprocess.TimeoutExpired:
+            self._engine.kill()
+            self._engine.wait(5)
+
+    def _processes(self) -> list[str]:
+        """Processes with the bed's directory in their command line: the engine's own, and those of containers."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if f"{self.directory}/".encode() in line and entry.name != str(os.getpid()):
+                found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+        return found
+
+
+@contextmanager
+def open_docker_bed(cache: Path | None = None) -> Iterator[DockerBed]:
+    """A bed from here to the end of the block; AssertionError there if anything remained."""
+    cache = cache or cache_dir()
+    cache.mkdir(parents=True, exist_ok=True)
+    subprocess.run([SCRIPT, cache, "workloads"], check=True, stdin=subprocess.DEVNULL)
+    with scratch() as directory:
+        bed = DockerBed(directory, cache)
+        try:
+            yield bed
+        finally:
+            found = bed.close()
+        assert not found, "left behind: " + "; ".join(found)
