@@ -44,7 +44,13 @@ def pipeline(runs: int, progress: Callable[[str], None]) -> list[Table]:
     return tables(runs, progress)
 
 
-PARTS = {"overhead": overhead, "start": start, "commands": commands, "ci": pipeline}
+def profiles(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from profiles import tables
+
+    return tables(runs, progress)
+
+
+PARTS = {"overhead": overhead, "start": start, "commands": commands, "ci": pipeline, "profiles": profiles}
 
 
 def progress(text: str) -> None:

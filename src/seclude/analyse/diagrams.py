@@ -74,6 +74,21 @@ class Diagrams:
                 raise TooComplex
         return frozenset(found)
 
+    def cleared(self, node: int, variables: frozenset[int]) -> int:
+        """The diagram of what is left where these bits are 0; raises TooComplex."""
+        done: dict[int, int] = {}
+
+        def walk(node: int) -> int:
+            if node < 0:
+                return node
+            if node not in done:
+                variable, low, high = self._nodes[node]
+                low = walk(low)
+                done[node] = low if variable in variables else self._node(variable, low, walk(high))
+            return done[node]
+
+        return walk(node)
+
     def _leaf(self, outcome: Outcome) -> int:
         if outcome not in self._leaves:
             self._leaves[outcome] = _LEAVES - len(self._outcomes)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from ..complements import telling
 from ..dangers import TIERS, category_of, danger_of
 from ..model.change import Change, Difference, Maker
+from ..model.decision import asked
 from ..model.environment import NATIVE_ABIS, Environment
 from ..model.frozen import frozen
 from ..model.profile import ERRNO, LARGEST_VALUE, NARROW, PERMITTING, Filter, Profile, Rule
@@ -140,7 +141,11 @@ class _Side:
         for rule, outcome in rules:
             if rule.unconditional(width=width):
                 return _Meaning(rules=(((), outcome),), default=default)
-        found = [(conditions, outcome) for rule, outcome in rules for conditions in telling(rule, width)]
+        if len({outcome for _, outcome in rules}) > 1:
+            ordered = asked([rule for rule, _ in rules], width)
+            found = [(conditions, rule.outcome) for conditions, rule in ordered]
+        else:
+            found = [(conditions, outcome) for rule, outcome in rules for conditions in telling(rule, width)]
         return _Meaning(rules=tuple(found), default=default)
 
 
