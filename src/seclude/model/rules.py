@@ -6,6 +6,7 @@ docs/findings.md has the same texts for people who search for an id; a test comp
 from __future__ import annotations
 
 from .frozen import frozen
+from .lint_rules import LINT_RULES
 
 
 @frozen
@@ -104,5 +105,8 @@ RULES = {
         "longer makes.",
         remedy="Run `seclude ci` without `--check`, look at the difference, and commit the profile.",
     ),
+} | {
+    name: FindingRule(title=title, meaning=meaning, why=why, remedy=remedy)
+    for name, (title, meaning, why, remedy) in LINT_RULES.items()
 }
 """Id -> rule. An id never changes its meaning."""
