@@ -1,14 +1,25 @@
 """Filters in force: a child loads one and makes real calls, under root or not."""
 
-import ctypes
 import errno
 import itertools
-import mmap
 import os
 import signal
-import traceback
 
 import pytest
+from confined import (
+    ABI,
+    ALLOW,
+    DENY,
+    KERNEL,
+    LIBC,
+    MACHINE,
+    build,
+    everything_but,
+    in_child,
+    int80,
+    outcome,
+    under,
+)
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -31,69 +42,11 @@ from seclude.model.recording import ArgumentValues, Call, Dropped, Recording
 from seclude.synthesize import synthesize
 from seclude.syscalls import names, number_of
 
-ALLOW, DENY = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
-MACHINE, KERNEL = os.uname().machine, os.uname().release
-ABI = {"x86_64": "x86_64", "aarch64": "aarch64"}.get(MACHINE, "")
-LIBC = ctypes.CDLL(None, use_errno=True)
-
 pytestmark = [
     pytest.mark.kernel,
     pytest.mark.skipif(not ABI, reason=f"no table of calls for {MACHINE}"),
 ]
 only_x86 = pytest.mark.skipif(MACHINE != "x86_64", reason="32-bit calls are made by int 0x80")
-
-
-def outcome(name, *arguments):
-    """0 if the call is made, else its errno; getppid and its like take no arguments and cannot fail."""
-    ctypes.set_errno(0)
-    result = LIBC.syscall(number_of(ABI, name), *(ctypes.c_ulong(value) for value in arguments))
-    return ctypes.get_errno() if result == -1 else 0
-
-
-def in_child(work):
-    """(what `work` returns, a string; the wait status) of a forked child."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            os.close(reader)
-            os.write(writer, work().encode())
-            code = 0
-        except BaseException:
-            os.write(2, traceback.format_exc().encode())
-        finally:
-            os._exit(code)
-    os.close(writer)
-    with os.fdopen(reader) as file:
-        text = file.read()
-    return text, os.waitpid(pid, 0)[1]
-
-
-def build(profile, **fields):
-    return libseccomp.build(
-        profile,
-        capabilities=fields.get("capabilities", ()),
-        machine=fields.get("machine", MACHINE),
-        kernel=fields.get("kernel", KERNEL),
-    )
-
-
-def under(profile, work, **fields):
-    """What `work` returns in a child under `profile`, whose exit must be clean."""
-
-    def child():
-        with build(profile, **fields) as filter_:
-            filter_.load(no_new_privileges=True)
-        return work()
-
-    text, status = in_child(child)
-    assert status == 0, f"status {status:#x}"
-    return text
-
-
-def everything_but(*left_out):
-    return Rule(names=tuple(sorted(names(ABI) - set(left_out))), action=ALLOW)
 
 
 def rule(name, action=ALLOW, *args, **fields):
@@ -188,15 +141,6 @@ def test_a_call_that_only_our_table_names_goes_by_its_number():
 def test_names_that_nobody_knows_are_passed_over():
     profile = Profile(default_action=ALLOW, rules=(Rule(names=("no_such_call", "getppid"), action=DENY),))
     assert under(profile, lambda: str(outcome("getppid"))) == "1"
-
-
-def int80(number):
-    """What a 32-bit call without arguments returns in this 64-bit process."""
-    # push rbx; mov eax, edi; int 0x80; pop rbx; ret
-    page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    page.write(b"\x53\x89\xf8\xcd\x80\x5b\xc3")
-    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
-    return ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(address)(number)
 
 
 @only_x86

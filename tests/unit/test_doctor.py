@@ -244,15 +244,18 @@ class TestLibraries:
         assert libraries.recorder(str(tmp_path / "recorder.o")).state == MISSING
 
     def test_a_new_libseccomp(self):
-        assert libraries.judge_libseccomp((2, 6, 1), []) == ok("libseccomp", "2.6.1, names every call")
+        assert libraries.judge_libseccomp((2, 6, 1), [], "") == ok("libseccomp", "2.6.1, names every call")
 
-    def test_an_old_libseccomp(self):
-        check = libraries.judge_libseccomp((2, 6, 0), [])
+    def test_a_libseccomp_that_weakens_filters(self):
+        check = libraries.judge_libseccomp((2, 6, 0), [], "it merges wrongly")
         assert (check.state, "GHSA-4q85-33p6-j5g6" in check.next_step) == (DEGRADED, True)
-        assert check.found == "2.6.0, older than 2.6.1"
+        assert check.found == "2.6.0, merges comparisons of 64 bits wrongly"
+
+    def test_an_old_libseccomp_that_the_distribution_has_mended(self):
+        assert libraries.judge_libseccomp((2, 5, 4), [], "").state == OK
 
     def test_unnamed_calls_are_listed_up_to_a_bound(self):
-        check = libraries.judge_libseccomp((3, 0, 0), [f"call{number}" for number in range(500)])
+        check = libraries.judge_libseccomp((3, 0, 0), [f"call{number}" for number in range(500)], "")
         assert "cannot name 500 calls: call0 call1" in check.found
         assert check.found.endswith(f"call{libraries.SHOWN - 1} and {500 - libraries.SHOWN} more")
         assert "GHSA" not in check.next_step

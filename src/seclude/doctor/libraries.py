@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-from ..errors import SecludeError, TraceError
+from ..compilation import weak_library
+from ..errors import EngineError, SecludeError, TraceError
 from ..formats.libseccomp import LIBRARY
 from ..model.environment import NATIVE_ABIS
 from ..registrations import Registrations
@@ -19,7 +20,6 @@ LIBBPF = "libbpf.so.1"
 SHOWN = 24
 """Unnamed calls that are listed; the rest is counted."""
 
-_FIXED = (2, 6, 1)
 _UNNAMED = -1  # seccomp.h, __NR_SCMP_ERROR
 
 
@@ -116,11 +116,15 @@ def libseccomp(machine: str, library: str = LIBRARY) -> Check:
     abi = NATIVE_ABIS.get(machine)
     wanted = sorted(names(abi)) if abi else []
     unnamed = [name for name in wanted if resolve(name.encode()) == _UNNAMED]
-    return judge_libseccomp(tuple(numbers().contents), unnamed)
+    try:
+        weak = weak_library(machine)
+    except EngineError:
+        weak = ""  # it is one for another machine, and makes no filters here
+    return judge_libseccomp(tuple(numbers().contents), unnamed, weak)
 
 
-def judge_libseccomp(version: tuple[int, ...], unnamed: list[str]) -> Check:
-    """What a version of libseccomp means for filters, and what the calls mean that it has no name for."""
+def judge_libseccomp(version: tuple[int, ...], unnamed: list[str], weak: str) -> Check:
+    """What `weak_library` says of a libseccomp, and what the calls mean that it has no name for."""
     name, found = "libseccomp", ".".join(map(str, version))
     next_steps = []
     if unnamed:
@@ -129,12 +133,11 @@ def judge_libseccomp(version: tuple[int, ...], unnamed: list[str]) -> Check:
         next_steps.append(
             "engines leave these calls out of a filter, so a profile that allows them does not help"
         )
-    if version < _FIXED:
-        # CHANGELOG of 2.6.1: "incorrect 64-bit comparison merge that can weaken libseccomp filters"
-        found += f"{';' if unnamed else ','} older than 2.6.1"
+    if weak:
+        found += f"{';' if unnamed else ','} merges comparisons of 64 bits wrongly"
         next_steps.append(
-            "rules that compare the same argument with several values may let more through (GHSA-4q85-33p6-j5g6), "
-            "unless the distribution has mended that"
+            "rules that order one argument around several large values may let more through (GHSA-4q85-33p6-j5g6); "
+            "`seclude compile` says whether a profile's do"
         )
     if not next_steps:
         return ok(name, f"{found}, names every call")

@@ -9,7 +9,7 @@ import os
 from ..errors import EngineError, ProfileError
 from ..model.environment import NATIVE_ABIS, Environment
 from ..model.profile import NATIVE, OPERATORS, Argument, Profile, Rule
-from ..syscalls import number_of
+from ..syscalls import ARCHITECTURES, number_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +36,14 @@ _FLAGS = {
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": _WAIT_KILLABLE,
 }
 _UNKNOWN = -1
+_PSEUDO = -10000
+"""Numbers down from here stand for calls that an architecture does not have (seccomp-syscalls.h, __PNR_...)."""
 _MANY_CALLS = 32
 """Calls from which on a binary tree is worth it (runc, InitSeccomp)."""
+
+_MOST_CONDITIONS = 4096
+"""Each takes an instruction, of which the kernel takes no more (BPF_MAXINSNS). Before 2.6.1 libseccomp writes beyond
+its memory where they are far more (GHSA-2hqh-5c36-grrm, GHSA-46fr-jh49-xvhx)."""
 
 
 class _Comparison(ctypes.Structure):
@@ -72,6 +78,8 @@ def _library() -> ctypes.CDLL:
         ("arch_remove", number, (context, word)),
         ("attr_set", number, (context, number, word)),
         ("syscall_resolve_name", number, (ctypes.c_char_p,)),
+        ("syscall_resolve_name_arch", number, (word, ctypes.c_char_p)),
+        ("version", ctypes.POINTER(ctypes.c_uint * 3), ()),
         ("rule_add_array", number, (context, word, number, ctypes.c_uint, comparisons)),
         ("load", number, (context,)),
         ("export_bpf", number, (context, number)),
@@ -123,14 +131,57 @@ class Filter:
         if result != 0:
             raise EngineError(f"the filter cannot be written: {os.strerror(abs(result))}")
 
+    def exported(self) -> bytes:
+        """The filter's BPF program; raises EngineError."""
+        descriptor = os.memfd_create("filter", os.MFD_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            self.export_bpf(descriptor)
+            file.seek(0)
+            return file.read()
+
     def _set(self, attribute: int, value: int) -> None:
         result = self._library.seccomp_attr_set(self._context, attribute, value)
         if result != 0:
             raise EngineError(f"libseccomp cannot set attribute {attribute}: {os.strerror(abs(result))}")
 
 
-def build(profile: Profile, *, capabilities: Sequence[str], machine: str, kernel: str) -> Filter:
+def version() -> str:
+    """The library's version, such as "2.5.4"; raises EngineError where it is not installed."""
+    return ".".join(map(str, _library().seccomp_version().contents))
+
+
+def unnamed(names: Iterable[str], *, machine: str, abis: Iterable[str]) -> dict[str, frozenset[str]]:
+    """ABI -> those of `names` that have a number there, but for which `build` can make no rule.
+
+    libseccomp has no name for them. On the machine's own ABI `build` adds them by number.
+    """
+    library, wanted = _library(), frozenset(names)
+    found: dict[str, frozenset[str]] = {}
+    for abi in abis:
+        token = library.seccomp_arch_resolve_name(
+            ARCHITECTURES[abi].removeprefix("SCMP_ARCH_").lower().encode()
+        )
+        resolved = {
+            name: library.seccomp_syscall_resolve_name_arch(token, name.encode("utf-8", "replace"))
+            for name in wanted
+            if number_of(abi, name) is not None
+        }
+        lacking = (name for name, number in resolved.items() if number == _UNKNOWN or number <= _PSEUDO)
+        found[abi] = frozenset() if abi == NATIVE_ABIS.get(machine) else frozenset(lacking)
+    return found
+
+
+def build(
+    profile: Profile,
+    *,
+    capabilities: Sequence[str],
+    machine: str,
+    kernel: str,
+    optimize: bool | None = None,
+) -> Filter:
     """The filter that `profile` means on this machine for a process with this capability bounding set.
+
+    `optimize`: whether calls are found by a binary search; None: as runc does it, from some 32 calls on.
 
     As with the engines, rules whose action is the default's, and names that neither libseccomp nor seclude knows
     here, are passed over. Names that only seclude's tables know are added by their number on the native architecture.
@@ -142,11 +193,19 @@ def build(profile: Profile, *, capabilities: Sequence[str], machine: str, kernel
         raise ProfileError(
             "SCMP_ACT_NOTIFY needs an agent that answers", hint="only a container engine can start one"
         )
+    count = len({(name, each) for rule in rules for each in rule.args for name in rule.names})
+    if count > _MOST_CONDITIONS:
+        raise ProfileError(
+            f"{count} conditions, where a filter has at most {_MOST_CONDITIONS} instructions",
+            hint="allow the calls that have most of them without conditions, or for ranges of values",
+        )
     builder = _Builder(_library(), profile, environment)
     try:
         for rule in rules:
             builder.add(rule)
-        return builder.finish(optimize=sum(len(rule.names) for rule in rules) > _MANY_CALLS)
+        if optimize is None:
+            optimize = sum(len(rule.names) for rule in rules) > _MANY_CALLS
+        return builder.finish(optimize=optimize)
     except BaseException:
         builder.abandon()
         raise
@@ -205,22 +264,20 @@ class _Builder:
         groups = [(argument,) for argument in rule.args] if rule.alternatives else [rule.args]
         for name in rule.names:
             number = self._library.seccomp_syscall_resolve_name(name.encode("utf-8", "replace"))
-            contexts = [self._native, self._foreign]
-            if number == _UNKNOWN:
-                known = number_of(self._abi, name) if self._abi else None
-                if known is None:
-                    continue
-                number, contexts = known, [self._native]
-            for group in groups:
-                self._add(contexts, _code(rule.outcome), number, group, name)
+            known = number_of(self._abi, name) if self._abi else None
+            if number == _UNKNOWN or number <= _PSEUDO:
+                targets = {self._native: known, self._foreign: None if number == _UNKNOWN else number}
+            else:
+                targets = {self._native: number, self._foreign: number}
+            for context, target in targets.items():
+                if context and target is not None:
+                    for group in groups:
+                        self._add(context, _code(rule.outcome), target, group, name)
 
-    def _add(
-        self, contexts: Iterable[int], action: int, number: int, group: tuple[Argument, ...], name: str
-    ) -> None:
+    def _add(self, context: int, action: int, number: int, group: tuple[Argument, ...], name: str) -> None:
         comparisons = (_Comparison * len(group))(*(_comparison(argument) for argument in group))
-        for context in filter(None, contexts):
-            result = self._library.seccomp_rule_add_array(context, action, number, len(group), comparisons)
-            self._expect(result, f"the rule for {name}")
+        result = self._library.seccomp_rule_add_array(context, action, number, len(group), comparisons)
+        self._expect(result, f"the rule for {name}")
 
     def finish(self, *, optimize: bool) -> Filter:
         """The one filter, with the profile's flags; the builder is of no use any more."""
