@@ -18,7 +18,13 @@ COMMANDS = {
     "watch": "Show denials live, of running containers or processes.",
     "explain": "Say why a call was denied and what to do about it.",
     "minimize": "Find out which calls of a profile a command really needs.",
+    "merge": "Merge profiles by meaning: union, intersection or difference.",
     "diff": "Say how two profiles differ, call by call, and what that means.",
+    "lint": "Find what is wrong, useless or dangerous in a profile.",
+    "check": "Say what a profile does with one call.",
+    "compile": "Compile a profile to the kernel's filter, and check that it means the same.",
+    "export": "Write a profile in another program's format.",
+    "import": "Read another program's format as a profile.",
     "ci": "Build, record the tests, prove the profile, review the change, write it.",
     "init": "Write a configuration and a workflow for this repository.",
     "doctor": "Check what this machine offers and what is missing.",
@@ -35,7 +41,8 @@ class LazyGroup(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = import_module(f".{name}", __package__)
+        # `import` is a keyword, and no module can have its name.
+        module = import_module(".import_" if name == "import" else f".{name}", __package__)
         command: click.Command = module.command
         command.help = command.help or COMMANDS[name]
         return command
