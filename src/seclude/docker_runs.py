@@ -14,9 +14,10 @@ from .commandline import RunCommand
 from .engines.docker import DockerEngine
 from .engines.running import belongs, processes, processes_of
 from .errors import EngineError, TraceError
+from .model.capabilities import CAPABILITIES
 from .model.denial import Denial, Sighting
 from .model.frozen import frozen, replace
-from .session import CAPABILITIES, run_watched
+from .session import run_watched
 from .trace.libbpf import LibBpf
 from .trace.watch import DenialWatch
 from .witness import Witness

@@ -21,6 +21,7 @@ from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
 from .formats import libseccomp, oci
 from .inputs import read_text
+from .model.capabilities import CAPABILITIES
 from .model.frozen import frozen
 from .model.recording import Recording
 from .outputs import POLICY
@@ -33,16 +34,6 @@ if TYPE_CHECKING:
     from .model.profile import Profile
     from .trace.watch import DenialWatch
 
-# include/uapi/linux/capability.h, by bit
-CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
-        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
-        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
-        "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
-)
 NOT_EXECUTED = 126
 """The exit status that shells give for a command that cannot be executed."""
 

@@ -17,6 +17,7 @@ from recording import MAIN, SOURCES, Recorder
 
 from seclude import docker_runs, syscalls
 from seclude.engines.docker import DockerEngine
+from seclude.model.capabilities import CAPABILITIES
 from seclude.model.denial import Sighting
 from seclude.trace.watch import DenialWatch
 
@@ -259,6 +260,6 @@ def test_capabilities_are_those_that_docker_gives(docker: DockerBed) -> None:
     ):
         line = docker.run_arguments("grep", "CapBnd", "/proc/self/status", options=options)
         bits = int(docker.host(*line).succeeded().out.split()[1], 16)
-        every = docker_runs.CAPABILITIES
+        every = CAPABILITIES
         has = tuple(name for bit, name in enumerate(every) if bits >> bit & 1)
         assert DockerEngine().capabilities(DockerEngine().parse(line), every) == has

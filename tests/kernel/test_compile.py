@@ -27,11 +27,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seclude.analyse.faithful import LOOSER, MULTIPLEXED, UNNAMED
-from seclude.cli.explain import DEFAULT_CAPABILITIES
 from seclude.compilation import compared, compiled, weak_library
 from seclude.complements import faithful, telling
 from seclude.errors import EngineError, ProfileError
 from seclude.formats import bpf, libseccomp, oci
+from seclude.model.capabilities import DEFAULT_CAPABILITIES
 from seclude.model.decision import decide
 from seclude.model.environment import Environment
 from seclude.model.profile import LARGEST_VALUE, OPERATORS, Argument, Profile, Rule

@@ -11,9 +11,9 @@ from seclude.analyse.faithful import AMBIGUOUS, MULTIPLEXED, UNNAMED, Comparison
 from seclude.cli import compile as compile_command
 from seclude.cli.capabilities import capabilities
 from seclude.cli.compile import MOST_SHOWN, differences, notes, write
-from seclude.cli.explain import DEFAULT_CAPABILITIES
 from seclude.errors import OutputError, SecludeError
 from seclude.formats.bpf import Program
+from seclude.model.capabilities import DEFAULT_CAPABILITIES
 from seclude.model.profile import Profile
 
 GOLD = Path(__file__).parents[1] / "gold"

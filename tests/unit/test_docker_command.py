@@ -6,7 +6,7 @@ from seclude.engines import engine_for
 from seclude.engines.docker import DockerEngine
 from seclude.engines.podman import PodmanEngine
 from seclude.errors import EngineError
-from seclude.session import CAPABILITIES
+from seclude.model.capabilities import CAPABILITIES
 
 ENGINE = DockerEngine()
 

@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ..decode.kinds import names as constants
 from ..errors import SecludeError
+from ..model.capabilities import CAPABILITIES, DEFAULT_CAPABILITIES
 from ..model.profile import nearest
-from .explain import DEFAULT_CAPABILITIES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,17 +29,16 @@ def capability_option(function: F) -> F:
 
 def capabilities(given: Sequence[str]) -> tuple[str, ...]:
     """The names of all that the words stand for, the default set for no words; raises SecludeError."""
-    known = tuple(constants("x86_64", "capability"))
     found: set[str] = set()
     for text in given or ("default",):
         if text == "none":
             continue
         if text in ("default", "all"):
-            found.update(DEFAULT_CAPABILITIES if text == "default" else known)
+            found.update(DEFAULT_CAPABILITIES if text == "default" else CAPABILITIES)
             continue
         name = text.upper() if text.upper().startswith("CAP_") else f"CAP_{text.upper()}"
-        if name not in known:
-            raise SecludeError(f"unknown capability {text[:80]!r}", hint=nearest(name, known))
+        if name not in CAPABILITIES:
+            raise SecludeError(f"unknown capability {text[:80]!r}", hint=nearest(name, CAPABILITIES))
         found.add(name)
     if "none" in given and found:
         raise SecludeError("--cap none is given with others", hint="leave one of them out")

@@ -11,7 +11,6 @@ import click
 
 from ..analyse.reasons import Question
 from ..decode import register_of, signature, value_of
-from ..decode.kinds import names as constants
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, ProfileError, SecludeError
 from ..formats import oci
 from ..inputs import read_text
@@ -20,12 +19,11 @@ from ..model.environment import NATIVE_ABIS, Environment
 from ..model.profile import ACTIONS, NARROW, errno_value, kernel_version, nearest
 from ..syscalls import ARCHITECTURES, all_names, name_of, number_of
 from ..syscalls import nearest as nearest_call
+from .capabilities import capabilities
 from .console import printable
-from .explain import DEFAULT_CAPABILITIES
 from .verdict import answered, plain, values
 
 _MOST_ARGUMENTS = 6
-_DEFAULT_SET = "default"
 _MACHINES = {"x86_64": "x86_64", "x86": "x86_64", "x32": "x86_64", "aarch64": "aarch64", "arm": "aarch64"}
 """ABI -> the machine on which its programs are mostly run."""
 
@@ -92,9 +90,7 @@ def command(
     abi = _abi(arch)
     name = _call(syscall, abi)
     arguments = _arguments(given, abi, name)
-    environment = Environment(
-        machine=_MACHINES[abi], kernel=_kernel(kernel), capabilities=_capabilities(caps)
-    )
+    environment = Environment(machine=_MACHINES[abi], kernel=_kernel(kernel), capabilities=capabilities(caps))
     expected = _expected(expect) if expect else None
     decision = decide(profile, environment, abi, name, arguments)
     question = Question(abi=abi, name=name, arguments=arguments)
@@ -175,26 +171,6 @@ def _argument(abi: str, name: str, index: int, text: str) -> int:
         return value_of(name, index, text, abi)
     except ValueError as error:
         raise SecludeError(str(error)) from None
-
-
-def _capabilities(given: Sequence[str]) -> tuple[str, ...]:
-    if not given:
-        return DEFAULT_CAPABILITIES
-    known = tuple(constants("x86_64", "capability"))
-    found: set[str] = set()
-    for text in given:
-        if text == "none":
-            continue
-        if text in (_DEFAULT_SET, "all"):
-            found.update(DEFAULT_CAPABILITIES if text == _DEFAULT_SET else known)
-            continue
-        name = text.upper() if text.upper().startswith("CAP_") else f"CAP_{text.upper()}"
-        if name not in known:
-            raise SecludeError(f"unknown capability {text[:80]!r}", hint=nearest(name, known))
-        found.add(name)
-    if "none" in given and found:
-        raise SecludeError("--cap none is given with others", hint="leave one of them out")
-    return tuple(sorted(found))
 
 
 def _kernel(text: str) -> str:

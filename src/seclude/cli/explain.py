@@ -18,6 +18,7 @@ from ..analyse.remedies import Remedy
 from ..errors import RecordingError
 from ..formats import jsontext
 from ..inputs import read_text
+from ..model.capabilities import DEFAULT_CAPABILITIES
 from ..model.denial import Denial
 from ..model.environment import Environment
 from ..model.recording import Recording
@@ -29,15 +30,6 @@ WIDTH = 100
 MOST_TESTS = 5
 LONGEST_LINE = 2000
 """Characters of one sentence or rule: names from a container may be of any length."""
-
-DEFAULT_CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP "
-        "SETUID SYS_CHROOT"
-    ).split()
-)
-"""What podman and docker give a container, where nothing says what this one has."""
 
 _PHASES = {"runtime": "by the runtime", "app": "by the application"}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ..commandline import Grammar, RunCommand, parse
 from ..errors import EngineError
+from ..model.capabilities import DEFAULT_CAPABILITIES
 
 GRAMMAR = Grammar(
     engine="docker",
@@ -24,14 +25,6 @@ GRAMMAR = Grammar(
     example="seclude verify -p PROFILE -- docker run IMAGE COMMAND",
 )
 
-# moby, oci/caps/defaults.go
-_DEFAULT_CAPABILITIES = tuple(
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT "
-        "KILL AUDIT_WRITE"
-    ).split()
-)
 _ALL = "CAP_ALL"
 
 
@@ -64,7 +57,7 @@ class DockerEngine:
         elif _ALL in dropped:
             kept = added
         else:
-            kept = {*_DEFAULT_CAPABILITIES} - dropped | added
+            kept = {*DEFAULT_CAPABILITIES} - dropped | added
         return tuple(name for name in every if name in kept)
 
 

@@ -18,8 +18,9 @@ from ..commandline import RunCommand
 from ..engines.podman import PodmanEngine
 from ..errors import EngineError, SecludeError
 from ..formats import libseccomp, oci
+from ..model.capabilities import CAPABILITIES
 from ..model.profile import Profile
-from ..session import CAPABILITIES, own_capabilities
+from ..session import own_capabilities
 from .family import LONGEST_END, Family
 from .started import Ended, Started
 
