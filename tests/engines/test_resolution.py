@@ -78,7 +78,7 @@ def test_the_same_decision_for_every_call(
     ours = oci.loads(path.read_text(), str(path))
     here = Environment(machine=platform.machine(), kernel=platform.release(), capabilities=capabilities)
     changes = difference(ours, theirs, environments=[here]).changes
-    # containers-common knows no minKernel (pkg/seccomp/types.go, Filter): what Docker leaves out for it, podman takes in.
+    # containers-common knows no minKernel (pkg/seccomp/types.go, Filter): podman takes in what Docker leaves out.
     known = {"kcmp"} if kind == "guarded" else set()
     assert {each.call for each in changes} == known, [
         (each.call, each.before, each.after) for each in changes
