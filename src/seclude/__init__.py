@@ -8,11 +8,13 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import SecludeError as SecludeError
+    from .marking import mark as mark
+    from .marking import marked as marked
     from .model.profile import Profile as Profile
     from .model.recording import Recording as Recording
 
 __version__ = "0.1.0"
-__all__ = ("Profile", "Recording", "SecludeError", "__version__")
+__all__ = ("Profile", "Recording", "SecludeError", "__version__", "mark", "marked")
 
 
 def __getattr__(name: str) -> object:
@@ -28,6 +30,10 @@ def __getattr__(name: str) -> object:
         from .model.profile import Profile
 
         return Profile
+    if name in ("mark", "marked"):
+        from . import marking
+
+        return getattr(marking, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

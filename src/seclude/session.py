@@ -21,6 +21,7 @@ from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
 from .formats import libseccomp, oci
 from .inputs import read_text
+from .marking import ANNOUNCED
 from .model.capabilities import CAPABILITIES
 from .model.frozen import frozen
 from .model.recording import Recording
@@ -90,7 +91,7 @@ def record_process(
     """
     tracer = EbpfTracer()
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with Descendants() as descendants, Child(command, confine) as child:
+    with Descendants() as descendants, Child(command, confine or _announce) as child:
         number = tracer.begin(
             Target(
                 pid=child.pid,
@@ -137,6 +138,17 @@ def record_process(
         denials=observed.denials,
     )
     return Recorded(status=status, recording=recording)
+
+
+def _announce() -> None:
+    """Say to the command, in whose process this runs before its exec, that a recorder is there."""
+    os.environ[ANNOUNCED] = "1"
+
+
+def _kills(profile: Profile) -> bool:
+    """Whether a marker, which the profile need not allow, may end the process that makes it."""
+    actions = {profile.outcome[0], *(rule.outcome[0] for rule in profile.rules)}
+    return bool(actions & {"SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"})
 
 
 def _run(child: Child, look: Callable[[], object], progress: Callable[[], None], *, refusable: bool) -> int:
@@ -221,6 +233,8 @@ def record_podman(
             annotations["io.seclude.base"] = os.path.realpath(base)
         if profile:
             options = [*options, "--security-opt", f"seccomp={os.path.abspath(profile)}"]
+        if not profile or not _kills(_read(profile)):
+            options = [*options, "--env", f"{ANNOUNCED}=1"]
         tracer = EbpfTracer(bpffs=settings.bpffs)
         try:
             with (
@@ -278,22 +292,30 @@ def run_plain(command: Sequence[str]) -> int:
 
 def run_process(command: Sequence[str], profile: str) -> int:
     """Run a plain process under a profile; its exit status. Raises SecludeError."""
-    read = oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
-    with confinement(read) as confine, Child(command, confine) as child, _signals_left_to(child):
+    with confinement(_read(profile)) as confine, Child(command, confine) as child, _signals_left_to(child):
         child.go()
         return child.wait()
 
 
 @contextmanager
-def confinement(profile: Profile) -> Iterator[Callable[[], None]]:
-    """What puts a child under the profile, as long as the block lasts. Raises SecludeError."""
+def confinement(profile: Profile, *, announced: bool = False) -> Iterator[Callable[[], None]]:
+    """What puts a child under the profile, as long as the block lasts. Raises SecludeError.
+
+    `announced`: the child is recorded and shall mark what it does, unless the profile may kill it for that.
+    """
     bounding, effective = own_capabilities()
     with libseccomp.build(
         profile, capabilities=bounding, machine=platform.machine(), kernel=platform.release()
     ) as filter_:
         # Where the kernel lets us do without, set-user-id programs keep working, as in a container.
         no_new_privileges = not effective >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1
-        yield lambda: filter_.load(no_new_privileges=no_new_privileges)
+
+        def confine() -> None:
+            if announced and not _kills(profile):
+                _announce()
+            filter_.load(no_new_privileges=no_new_privileges)
+
+        yield confine
 
 
 def run_podman(command: Sequence[str], profile: str) -> int:
@@ -310,8 +332,12 @@ def run_docker(command: Sequence[str], profile: str) -> int:
 
 def _checked(profile: str) -> str:
     """The absolute path of a profile that can be read; raises SecludeError."""
-    oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
+    _read(profile)
     return os.path.abspath(profile)
+
+
+def _read(profile: str) -> Profile:
+    return oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
 
 
 def own_capabilities() -> tuple[tuple[str, ...], int]:

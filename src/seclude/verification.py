@@ -180,7 +180,7 @@ def _process(
     progress: Callable[[str], None],
 ) -> Recorded:
     witnesses: list[Witness] = []
-    with confinement(profile) as confine:
+    with confinement(profile, announced=True) as confine:
         recorded = record_process(
             command,
             settings,

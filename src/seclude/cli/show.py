@@ -18,8 +18,8 @@ from .overview import Overview, Table, Words, conditions, contexts, made, profil
 WIDTH = 100
 """Columns of text that goes to no terminal."""
 
-_CUT = ("executable", "arguments")
-_WRAPPED = ("conditions", "where", "comment", "context", "values")
+_CUT = ("executable", "arguments", "call with arguments")
+_WRAPPED = ("conditions", "where", "comment", "context", "values", "test", "tests", "only here")
 """What gives way on a narrow terminal: the former are cut, the latter broken into lines."""
 
 
