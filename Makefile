@@ -51,6 +51,10 @@ bench: setup  ## Measure the recorder's overhead and the hook's latency (as root
 programs: setup  ## Record real programs, run them under their profiles, print the table of docs/programs.md (as root)
 	@$(AS_ROOT) $(BIN)/python scripts/programs_table.py $(ARGS)
 
+.PHONY: calibrate
+calibrate: setup  ## Compare predicted with actual risk on real suites, print the table of docs/completeness.md (as root)
+	@$(AS_ROOT) $(BIN)/python scripts/calibrate.py $(ARGS)
+
 .PHONY: tables
 tables: setup  ## Generate src/seclude/_tables.py from the pinned system-calls package
 	$(BIN)/python scripts/generate_tables.py

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .errors import SecludeError
 from .formats import jsontext
 from .inputs import read_text
-from .model.coverage import Coverage, CoverageError, FileCoverage
+from .model.coverage import Coverage, CoverageError, FileCoverage, FileLines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,6 +80,42 @@ def _json(text: str, source: str) -> dict[str, tuple[int, int]]:
             )
         found[path] = (covered, total)
     return found
+
+
+def read_lines(path: str) -> tuple[FileLines, ...]:
+    """The lines in a report of coverage.py; raises CoverageError."""
+    return lines(read_text(path, limit=LARGEST, error=CoverageError), path)
+
+
+def lines(text: str, source: str) -> tuple[FileLines, ...]:
+    """By path; with `coverage json --show-contexts` also the tests that ran them. Raises CoverageError."""
+    start = text.removeprefix("\ufeff").lstrip(" \t\r\n")
+    if not start.startswith("{"):
+        raise CoverageError(
+            f"{source} is no report of coverage.py", hint="write it with `coverage json --show-contexts`"
+        )
+    value = jsontext.decode(start, source, error=CoverageError, largest=LARGEST, quote=False)
+    files = value.get("files") if isinstance(value, dict) else None
+    if not isinstance(files, dict):
+        raise CoverageError(f"{source} is no report of coverage.py: it has no `files`", hint=_HINT)
+    found = []
+    for path, entry in sorted(files.items()):
+        missing = entry.get("missing_lines") if isinstance(entry, dict) else None
+        contexts = entry.get("contexts", {}) if isinstance(entry, dict) else None
+        if not isinstance(missing, list) or any(type(line) is not int for line in missing):
+            raise CoverageError(f"{source}: {path[:200]!r} has no list `missing_lines`", hint=_HINT)
+        if not isinstance(contexts, dict):
+            raise CoverageError(f"{source}: the `contexts` of {path[:200]!r} are no object", hint=_HINT)
+        tests = []
+        for line, names in contexts.items():
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise CoverageError(
+                    f"{source}: the contexts of {path[:200]!r}, line {line[:20]}, are no names", hint=_HINT
+                )
+            number = _number(line, f"{source}: {path[:200]!r}", "a line's number")
+            tests.append((number, tuple(name for name in names if name)))
+        found.append(FileLines(path=path, missing=tuple(missing), tests=tuple(sorted(tests))))
+    return tuple(found)
 
 
 # Cobertura: <class filename="..."><lines><line number="..." hits="..."/></lines></class>

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from . import coverage_reports, store
+from .analyse.completeness import completeness
 from .analyse.diff import difference, environments_for
 from .analyse.gate import drift, gate
 from .analyse.verify import Verification, never_made
@@ -76,7 +77,7 @@ class Pipeline:
         verifications = self._verify(made.profile)
         with self._step("compare"):
             changes = self._difference(committed, made.profile, recordings)
-            findings = [*self._gate(changes), *self._denied(verifications)]
+            findings = [*self._gate(changes, recordings), *self._denied(verifications)]
             if self._run.check:
                 findings += drift(changes, self._shown)
         report = self._report(made, changes, findings, verifications, recordings, dropped)
@@ -214,7 +215,7 @@ class Pipeline:
         )
         return difference(committed, made, environments=environments, recordings=recordings)
 
-    def _gate(self, changes: Difference) -> tuple[Finding, ...]:
+    def _gate(self, changes: Difference, recordings: Sequence[Recording]) -> tuple[Finding, ...]:
         covered = None
         if self._told.coverage:
             path = self._path(self._told.coverage)
@@ -225,6 +226,7 @@ class Pipeline:
             today=datetime.now(UTC).date().isoformat(),
             profile_path=self._shown,
             coverage=covered,
+            completeness=completeness(recordings) if self._told.gate.max_risk else None,
         )
 
     def _denied(self, verifications: Sequence[Verification]) -> list[Finding]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 
 from ..dangers import TIERS, at_least
 from ..model.change import Change, Difference
+from ..model.completeness import Completeness, Estimate
 from ..model.configuration import Acknowledgement, Gate
 from ..model.coverage import Coverage
 from ..model.finding import SEVERITIES, Finding
@@ -21,10 +23,12 @@ def gate(
     today: str,
     profile_path: str,
     coverage: Coverage | None = None,
+    completeness: Completeness | None = None,
 ) -> tuple[Finding, ...]:
     """What stands against letting the difference in, errors first. `today` is YYYY-MM-DD.
 
-    `coverage` None: there is no report, which is an error where the gate asks for a minimum.
+    `coverage` None: there is no report, which is an error where the gate asks for a minimum. `completeness` is needed
+    where it asks for a risk.
     """
     acknowledged = {each.call: each for each in rules.acknowledged}
     wanted = [change for change in difference.changes if change.loosened]
@@ -36,6 +40,7 @@ def gate(
     ]
     found += _number(difference, rules, profile_path)
     found += _coverage(rules, coverage)
+    found += _risk(rules, completeness)
     found += [
         Finding(
             rule="gate/setting", severity="warning", message=f"beside the calls: {text}", path=profile_path
@@ -161,6 +166,35 @@ def _coverage(rules: Gate, coverage: Coverage | None) -> list[Finding]:
             message=f"the tests ran {shown:g} % of the lines, min-coverage is {rules.min_coverage:g} %",
             hint="add tests for the files that are named: what they do not run is not in the profile",
             details=_first([f"{each.path}: {each.covered} of {each.lines} lines" for each in left]),
+        )
+    ]
+
+
+def _risk(rules: Gate, completeness: Completeness | None) -> list[Finding]:
+    if not 0 < rules.max_risk < 1 or completeness is None:
+        return []
+    found = completeness.estimate
+    if isinstance(found, Estimate):
+        # The bound and not the estimate: one suite with two tests that are alike has an estimate of 0.
+        if found.bound <= rules.max_risk:
+            return []
+        # Rounded up, so that 0.1003 is not said to be 0.1 and yet above 0.1.
+        shown = ceil(found.bound * 1000) / 1000
+        message = (
+            f"the next test may make an unrecorded call with a probability of up to {shown:g} "
+            f"({found.lone} of {found.units} tests make a call of their own), max-risk is {rules.max_risk:g}"
+        )
+        hint = "add tests like those that are named"
+    else:
+        message = f"how likely the next test makes an unrecorded call {found.reason}; max-risk is {rules.max_risk:g}"
+        hint = "mark the tests, each a context, or give several test commands"
+    return [
+        Finding(
+            rule="gate/risk",
+            severity="error",
+            message=message,
+            hint=hint,
+            details=_first([f"{each.call}: only {each.unit}" for each in completeness.lone_calls]),
         )
     ]
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from .. import store
+from ..analyse.completeness import completeness
 from ..analyse.diff import difference, environments_for
 from ..analyse.gate import gate as gated
 from ..analyse.minimize import permitted
@@ -80,7 +81,7 @@ def command(
     new = read_profile(new_path)
     made = [store.read(path) for path in recordings]
     changes = difference(old, new, environments=_environments(old, new, made), recordings=made)
-    findings = _findings(changes, config, _relative(new_path)) if gate or config else ()
+    findings = _findings(changes, config, _relative(new_path), made) if gate or config else ()
     report = _report(changes, findings, new, old_path, new_path)
     _write(drawn(report, form, to_file=bool(output)), output)
     failed = report.failed if gate or config else not changes.empty
@@ -100,10 +101,20 @@ def _environments(
     return environments_for(profiles, machine=platform.machine(), kernel=platform.release())
 
 
-def _findings(changes: Difference, config: str, path: str) -> tuple[Finding, ...]:
+def _findings(
+    changes: Difference, config: str, path: str, recordings: Sequence[Recording]
+) -> tuple[Finding, ...]:
     rules, coverage = _gate(config)
     today = datetime.now(UTC).date().isoformat()
-    return gated(changes, rules, today=today, profile_path=path, coverage=coverage)
+    return gated(
+        changes,
+        rules,
+        today=today,
+        profile_path=path,
+        coverage=coverage,
+        # Without recordings nobody asks what tests there were.
+        completeness=completeness(recordings) if recordings and rules.max_risk else None,
+    )
 
 
 def _gate(config: str) -> tuple[Gate, Coverage | None]:

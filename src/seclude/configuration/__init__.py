@@ -220,6 +220,8 @@ def _gate(spots: Spots) -> tuple[Gate, list[str]]:
         fields["max_added"] = values.whole(given["max-added"], -1, _MANY)
     if "min-coverage" in given:
         fields["min_coverage"] = values.number(given["min-coverage"], 0, 100)
+    if "max-risk" in given:
+        fields["max_risk"] = values.number(given["max-risk"], 0, 1)
     if "acknowledged" in given:
         fields["acknowledged"] = values.acknowledgements(given["acknowledged"])
     return Gate(**fields), notes

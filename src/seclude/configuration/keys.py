@@ -67,6 +67,7 @@ GATE = (
     Key(name="review", kind="names", table="gate"),
     Key(name="max-added", kind="whole", table="gate"),
     Key(name="min-coverage", kind="number", table="gate"),
+    Key(name="max-risk", kind="number", table="gate"),
     Key(name="acknowledged", kind="acknowledgements", table="gate"),
 )
 TEST = ("name", "run")

@@ -38,7 +38,8 @@ class Acknowledgement:
 @frozen
 class Gate:
     """What may come into the profile. `review`: names that need an acknowledgement (the tier "high" stands for all of
-    that tier and above); `max_added` -1: any number; `min_coverage`: percent of lines, 0: not asked.
+    that tier and above); `max_added` -1: any number; `min_coverage`: percent of lines, 0: not asked; `max_risk`: the
+    probability, at 95 % confidence, that the next test makes a call that is not in the profile, 0 or 1: not asked.
     """
 
     deny: tuple[str, ...] = tuple(DENIED.split())
@@ -46,6 +47,7 @@ class Gate:
     acknowledged: tuple[Acknowledgement, ...] = ()
     max_added: int = -1
     min_coverage: float = 0.0
+    max_risk: float = 0.0
 
 
 @frozen

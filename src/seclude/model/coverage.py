@@ -29,3 +29,15 @@ class Coverage:
 
     percent: float
     files: tuple[FileCoverage, ...] = ()
+
+
+@frozen
+class FileLines:
+    """The lines of one file, by number: those that no test ran, and which tests ran the others.
+
+    `tests`: (line, names) pairs; empty where the report was made without contexts.
+    """
+
+    path: str
+    missing: tuple[int, ...]
+    tests: tuple[tuple[int, tuple[str, ...]], ...] = ()

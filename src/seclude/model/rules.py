@@ -78,6 +78,16 @@ RULES = {
         remedy="Let the tests write one (coverage.py's JSON, Cobertura XML or LCOV) and name its path as `coverage`, "
         "or take `min-coverage` out.",
     ),
+    "gate/risk": FindingRule(
+        title="The next test may well make a call that is not in the profile",
+        meaning="The probability that one more test like these makes a call that was not recorded may be higher than "
+        "`max-risk` in the configuration: its upper bound, with 95 % confidence, is.",
+        why="The profile has what the tests did. Each call that one test alone makes would be missing without that "
+        "test, and shows how likely others are missing now.",
+        remedy="Add tests, above all of the kind that is named: they make calls that no other test makes. With few "
+        "tests the bound is high whatever they do: three divided by their number at best. Where the test commands are "
+        "whole suites, let them mark their tests (`pytest --seclude`, `seclude mark`).",
+    ),
     "verify/denied": FindingRule(
         title="The new profile denies a call of a test that it was made of",
         meaning="The tests ran once more, under the new profile, and it denied one of their calls.",
