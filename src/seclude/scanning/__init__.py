@@ -1,0 +1,1 @@
+"""Which system calls the programs of a root file system can reach: ELF files in, calls and open questions out."""
