@@ -275,6 +275,7 @@ class TestOrder:
             "critical, high, medium, low",
         ),
         ("gate.deny = ['bpf']\ngate.allow = ['bpf']", "line 4, column 15: bpf is both in", ""),
+        ("gate.max-risk = 1.5", "line 3, column 17: gate.max-risk is 1.5; it must be 0 to 1", ""),
         ("gate.min-coverage = 101", "line 3, column 21: gate.min-coverage is 101; it must be 0 to 100", ""),
         ("a = = 1", "line 3, column 5: invalid value\n  a = = 1\n      ^", ""),
         ('a = "', "line 3, column 6: ", ""),

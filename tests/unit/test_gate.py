@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from seclude.analyse.gate import MOST_DETAILS, drift, gate
 from seclude.dangers import TIERS, category_of, danger_of
 from seclude.model.change import Change, Difference, Maker
+from seclude.model.completeness import Completeness, Estimate, LoneCall, Unknown
 from seclude.model.configuration import Acknowledgement, Gate
 from seclude.model.coverage import Coverage, FileCoverage
 from seclude.model.finding import SEVERITIES
@@ -186,3 +187,41 @@ def test_nothing_that_is_denied_or_reviewed_passes_without_an_error(deny, review
     assert [SEVERITIES.index(finding.severity) for finding in found] == sorted(
         SEVERITIES.index(finding.severity) for finding in found
     )
+
+
+ESTIMATE = Estimate(
+    kind="test",
+    units=40,
+    lone=1,
+    risk=0.025,
+    bound=0.1132,
+    single=1,
+    double=0,
+    new_calls=0.025,
+    missing=0.0,
+    more_runs=0,
+)
+
+
+def test_risk_is_held_against_the_upper_bound():
+    found = Completeness(estimate=ESTIMATE, lone_calls=(LoneCall(call="socket", unit="t.py::test_net"),))
+    assert passed(Gate(), completeness=found) == ()
+    assert passed(Gate(max_risk=0.12), completeness=found) == ()
+    assert passed(Gate(max_risk=0.1)) == ()
+    (finding,) = passed(Gate(max_risk=0.1), completeness=found)
+    assert (finding.rule, finding.severity) == ("gate/risk", "error")
+    assert finding.message == (
+        "the next test may make an unrecorded call with a probability of up to 0.114 "
+        "(1 of 40 tests make a call of their own), max-risk is 0.1"
+    )
+    assert finding.details == ("socket: only t.py::test_net",)
+
+
+def test_risk_of_one_test_cannot_be_said():
+    found = Completeness(estimate=Unknown(reason="cannot be said: the recording has one unit", units=1))
+    assert passed(Gate(), completeness=found) == ()
+    assert passed(Gate(max_risk=1.0), completeness=found) == ()
+    (finding,) = passed(Gate(max_risk=0.9), completeness=found)
+    assert finding.rule == "gate/risk"
+    assert "cannot be said: the recording has one unit; max-risk is 0.9" in finding.message
+    assert "mark the tests" in finding.hint

@@ -105,6 +105,7 @@ def test_the_wheel_holds_the_recorder_and_no_sources_of_it(built: Path) -> None:
     assert [program[:4] for program in programs] == [b"\x7fELF"] * 2
     assert [int.from_bytes(program[18:20], "little") for program in programs] == [EM_BPF] * 2
     assert {"seclude/py.typed", "seclude/hook.py", f"{info}/licenses/LICENSE"} <= set(names)
+    assert {f"seclude/reports/templates/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert "seclude = seclude.cli:main" in scripts
     assert "seclude-hook = seclude.hook:main" in scripts
     assert not [
