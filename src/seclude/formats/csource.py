@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from ..errors import ProfileError
 from ..model.export import (
+    Exporter,
     Losses,
-    Settings,
     Written,
     architectures,
     by_call,
     errno_name,
-    lossless,
     resolution,
     words,
 )
@@ -104,19 +103,10 @@ int main(int argc, char **argv)
 """
 
 
-class CFormat:
+class CFormat(Exporter):
     """Writes C."""
 
     name = "c"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        written = self.written(profile)
-        lossless(written.losses, self.name)
-        return written.text
 
     def written(self, profile: Profile) -> Written:
         """Resolved for the settings' environment; raises ProfileError for a listener, which needs another program."""

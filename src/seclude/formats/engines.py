@@ -6,7 +6,7 @@ runtime-spec config-linux.md ("Seccomp"), moby/profiles seccomp/seccomp.go, cont
 
 from __future__ import annotations
 
-from ..model.export import WITH_DATA, Losses, Settings, Written, errno_name, lossless, resolution, resolved
+from ..model.export import WITH_DATA, Exporter, Losses, Written, errno_name, resolution, resolved
 from ..model.frozen import replace
 from ..model.profile import EVERYWHERE, Filter, Profile, Rule
 from . import jsontext
@@ -19,13 +19,10 @@ LABEL = "io.containers.seccomp.profile"
 """Podman pkg/seccomp/seccomp.go, ContainerImageLabel."""
 
 
-class OciFormat:
+class OciFormat(Exporter):
     """The runtime-spec's own JSON, for runc, crun, containerd and the kubelet: nothing depends on the place."""
 
     name = "oci"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def written(self, profile: Profile) -> Written:
         """Resolved for the settings' environment, which a note says if the profile depends on it."""
@@ -33,44 +30,26 @@ class OciFormat:
         value = _profile(resolved(profile, here), named=False)
         return Written(text=_lines(value), notes=resolution(profile, here))
 
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        return _strict(self.written(profile), self.name)
 
-
-class DockerFormat:
+class DockerFormat(Exporter):
     """What dockerd reads: the whole of it but errnos by name, which become numbers."""
 
     name = "docker"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def written(self, profile: Profile) -> Written:
         """Without losses: moby knows includes, excludes, archMap and minKernel."""
         return Written(text=_lines(_profile(profile, named=False)))
 
-    def dumps(self, profile: Profile) -> str:
-        """The text alone."""
-        return _strict(self.written(profile), self.name)
 
-
-class PodmanFormat:
+class PodmanFormat(Exporter):
     """What containers-common reads (podman, buildah, CRI-O): errnos by name and number; minKernel it passes over."""
 
     name = "podman"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def written(self, profile: Profile) -> Written:
         """Rules that ask for a kernel are decided for the settings' kernel: a loss."""
         losses = Losses(self.name)
         return Written(text=_lines(self.values(profile, losses)), losses=losses.all())
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        return _strict(self.written(profile), self.name)
 
     def values(self, profile: Profile, losses: Losses) -> Values:
         """The object to be written as JSON."""
@@ -94,13 +73,10 @@ class PodmanFormat:
         return _profile(replace(profile, rules=tuple(rules)), named=True)
 
 
-class LabelFormat:
+class LabelFormat(Exporter):
     """`LABEL=JSON` in one line, for `podman build --label`; podman reads it with --seccomp-policy=image only."""
 
     name = "label"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     def written(self, profile: Profile) -> Written:
         """The podman form, as compact as it can be: labels are kept with the image's configuration."""
@@ -110,15 +86,6 @@ class LabelFormat:
             "podman obeys it with `podman run --seccomp-policy=image` only; docker and Kubernetes do not",
         )
         return Written(text=f"{LABEL}={jsontext.encode(value)}\n", losses=losses.all(), notes=notes)
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        return _strict(self.written(profile), self.name)
-
-
-def _strict(written: Written, form: str) -> str:
-    lossless(written.losses, form)
-    return written.text
 
 
 def _profile(profile: Profile, *, named: bool) -> Values:

@@ -10,13 +10,12 @@ from __future__ import annotations
 from ..errors import ProfileError
 from ..model.environment import NATIVE_ABIS
 from ..model.export import (
+    Exporter,
     Losses,
-    Settings,
     Written,
     architectures,
     by_call,
     errno_name,
-    lossless,
     named,
     resolution,
     words,
@@ -42,19 +41,10 @@ _OPERATORS = {
 _NARROW_ABIS = ("x86", "arm")
 
 
-class MinijailFormat:
+class MinijailFormat(Exporter):
     """Writes a policy."""
 
     name = "minijail"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        written = self.written(profile)
-        lossless(written.losses, self.name)
-        return written.text
 
     def written(self, profile: Profile) -> Written:
         """A policy for the settings' machine; raises ProfileError where other calls than the listed are allowed."""

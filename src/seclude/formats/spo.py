@@ -7,7 +7,7 @@ includes, excludes or archMap, and its numbers are signed.
 from __future__ import annotations
 
 from ..errors import ProfileError
-from ..model.export import WITH_DATA, Losses, Read, Settings, Written, lossless, named, resolution, resolved
+from ..model.export import WITH_DATA, Exporter, Losses, Read, Written, named, resolution, resolved
 from ..model.profile import ERRNO, PERMITTING, Argument, FieldError, Profile, Rule, nearest
 from ..yamltext import Document, documents, word
 
@@ -41,19 +41,10 @@ _CALL = ("names", "action", "errnoRet", "args")
 _ARGUMENT = ("index", "value", "valueTwo", "op")
 
 
-class SpoFormat:
+class SpoFormat(Exporter):
     """Writes and reads one SeccompProfile."""
 
     name = "spo"
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        written = self.written(profile)
-        lossless(written.losses, self.name)
-        return written.text
 
     def loads(self, text: str, source: str) -> Profile:
         """The profile; raises ProfileError with line and column."""

@@ -12,13 +12,13 @@ from ..callsets import ARCHITECTURES as NAMES
 from ..callsets import DEFAULT, KNOWN
 from ..errors import ProfileError
 from ..model.export import (
+    Exporter,
     Losses,
     Settings,
     Written,
     architectures,
     by_call,
     errno_name,
-    lossless,
     resolution,
     words,
 )
@@ -45,20 +45,14 @@ _FILTER, _ERRNO, _ARCHES, _LOG = _KEYS = (
 )
 
 
-class SystemdFormat:
+class SystemdFormat(Exporter):
     """Writes a drop-in."""
 
     name = "systemd"
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._sets = callsets.parsed(settings.sets, "--sets") if settings.sets else callsets.shipped()
-
-    def dumps(self, profile: Profile) -> str:
-        """The text alone; raises ProfileError for what cannot be said."""
-        written = self.written(profile)
-        lossless(written.losses, self.name)
-        return written.text
 
     def written(self, profile: Profile) -> Written:
         """A drop-in for NAME.service.d; raises ProfileError for defaults that systemd does not have."""

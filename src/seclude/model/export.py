@@ -105,6 +105,25 @@ def lossless(losses: Sequence[Loss], form: str) -> None:
         raise ProfileError(f"{form} cannot say all of this profile: {told}", hint="--lossy accepts this")
 
 
+class Exporter:
+    """What the formats that write have in common; each has a `name` and says what it writes in `written`."""
+
+    name = ""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def written(self, profile: Profile) -> Written:
+        """The text, with what it leaves unsaid; raises ProfileError for what must not be left unsaid."""
+        raise NotImplementedError
+
+    def dumps(self, profile: Profile) -> str:
+        """The text alone; raises ProfileError for what cannot be said."""
+        written = self.written(profile)
+        lossless(written.losses, self.name)
+        return written.text
+
+
 def words(calls: Iterable[str], form: str) -> None:
     """Raise ProfileError for a name that is none, and that a format without quotes would take for something else."""
     for name in calls:
