@@ -44,13 +44,40 @@ def pipeline(runs: int, progress: Callable[[str], None]) -> list[Table]:
     return tables(runs, progress)
 
 
+def marks(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from marks import tables
+
+    return tables(runs, progress)
+
+
 def profiles(runs: int, progress: Callable[[str], None]) -> list[Table]:
     from profiles import tables
 
     return tables(runs, progress)
 
 
-PARTS = {"overhead": overhead, "start": start, "commands": commands, "ci": pipeline, "profiles": profiles}
+def recordings(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from recordings import tables
+
+    return tables(runs, progress)
+
+
+def attach(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from attach import tables
+
+    return tables(runs, progress)
+
+
+PARTS = {
+    "overhead": overhead,
+    "start": start,
+    "commands": commands,
+    "ci": pipeline,
+    "marks": marks,
+    "profiles": profiles,
+    "recordings": recordings,
+    "attach": attach,
+}
 
 
 def progress(text: str) -> None:

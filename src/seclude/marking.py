@@ -31,34 +31,39 @@ class _Prctl:
     """
 
     def __init__(self) -> None:
-        self._call: Callable[[int, bytes, int, int, int], object] | None = None
+        self._call: Callable[[object, bytes], object] | None = None
+        self._first: object = MARK
 
     def __call__(self, name: bytes) -> None:
         if self._call is None:
-            self._call = _found()
-        self._call(MARK, name, 0, 0, 0)
+            self._call, self._first = _found()
+        self._call(self._first, name)
 
 
-def _found() -> Callable[[int, bytes, int, int, int], object]:
+def _found() -> tuple[Callable[[object, bytes], object], object]:
+    """prctl and its first argument, made ready once: each conversion costs as much as the call itself.
+
+    Neither the kernel nor the recorder looks at the other three arguments of a marker.
+    """
     try:
         from _ctypes import FUNCFLAG_CDECL, FUNCFLAG_PYTHONAPI, CFuncPtr, _SimpleCData, dlopen
 
         def kind(letter: str) -> Any:
             return type("Value", (_SimpleCData,), {"_type_": letter})
 
-        number, text, word = kind("i"), kind("z"), kind("L")
+        number, text = kind("i"), kind("z")
 
         class Function(CFuncPtr):
             _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI
-            _restype_ = number
-            _argtypes_ = (number, text, word, word, word)
+            _restype_ = None
+            _argtypes_ = (number, text)
 
         class Program:
             _handle = dlopen(None, 0)  # type: ignore[arg-type]  # the name by which _ctypes looks for it
 
-        return Function(("prctl", Program()))  # type: ignore[arg-type]
+        return Function(("prctl", Program())), number(MARK)  # type: ignore[arg-type]
     except (ImportError, AttributeError, OSError):
-        return lambda *_: None
+        return lambda *_: None, MARK
 
 
 _PRCTL = _Prctl()

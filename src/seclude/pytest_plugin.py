@@ -14,7 +14,12 @@ from .marking import ANNOUNCED, LONGEST, bounded, enter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
+
+try:
+    _WRAPPER = pytest.hookimpl(tryfirst=True, wrapper=True)
+except TypeError:  # before pluggy 1.2; what follows does for both kinds, the new one costs half as much
+    _WRAPPER = pytest.hookimpl(tryfirst=True, hookwrapper=True)
 
 _ROOM = LONGEST - len("|teardown")
 """Bytes for the name of a test, which is the same in all its steps."""
@@ -53,36 +58,38 @@ def pytest_configure(config: pytest.Config) -> None:
 class Marks:
     """Marks what this process runs. Under pytest-xdist each worker is a process of its own and marks itself."""
 
-    def __init__(self) -> None:
-        self._tests: set[str] = set()
+    # Wrappers, and outermost, so that what other plugins do belongs to the step for which they do it.
 
-    # The old kind of wrapper, which every pytest since 3 knows; outermost, so that what other plugins do belongs to
-    # the step for which they do it.
-
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
+    @_WRAPPER
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         enter(test(item) + b"|setup")
-        yield
+        return (yield)
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+    @_WRAPPER
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         enter(test(item) + b"|call")
-        yield
+        return (yield)
 
-    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
+    @_WRAPPER
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         enter(test(item) + b"|teardown")
-        yield
-        enter(b"")
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._tests.add(report.nodeid)
+        try:
+            return (yield)
+        finally:
+            enter(b"")
 
     def pytest_report_header(self) -> str:
         return "seclude: each test is marked for the recorder"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        tests = "1 test" if len(self._tests) == 1 else f"{len(self._tests)} tests"
+        # Counted here and not as they come in: a hook for each report would cost as much as a mark.
+        names = {
+            report.nodeid
+            for reports in terminalreporter.stats.values()
+            for report in reports
+            if isinstance(report, pytest.TestReport)
+        }
+        tests = "1 test" if len(names) == 1 else f"{len(names)} tests"
         terminalreporter.write_line(
             f"seclude: {tests} marked; `seclude tests RECORDING` says what each called"
         )
