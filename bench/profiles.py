@@ -17,18 +17,18 @@ from programs import ROOT, Unmeasurable
 PROFILES, CALLS = 10_000, 300
 MERGE_SECONDS, MERGE_MB, DIFF_MS = 5.0, 300.0, 100.0
 
-_COST = "import json, resource, time; used = resource.getrusage(resource.RUSAGE_SELF); " + (
+COST = "import json, resource, time; used = resource.getrusage(resource.RUSAGE_SELF); " + (
     "print(json.dumps([(time.process_time() - before) * 1000, used.ru_maxrss / 1024]))"
 )
 _MERGE = (
     "import os, sys, time; before = 0.0; sys.path.insert(0, sys.argv[1]); from seclude.cli.merge import command; "
-    "command(['--quiet', sys.argv[2], '-o', sys.argv[3]], standalone_mode=False); " + _COST
+    "command(['--quiet', sys.argv[2], '-o', sys.argv[3]], standalone_mode=False); " + COST
 )
 _DIFF = (
     "import sys, time; sys.path.insert(0, sys.argv[1]); from seclude.analyse.diff import *; "
     "from seclude.formats import oci; texts = [open(path).read() for path in sys.argv[2:]]; "
     "before = time.process_time(); profiles = [oci.loads(text, '') for text in texts]; "
-    "difference(*profiles, environments=environments_for(profiles, machine='x86_64', kernel='6.1')); " + _COST
+    "difference(*profiles, environments=environments_for(profiles, machine='x86_64', kernel='6.1')); " + COST
 )
 
 
@@ -41,8 +41,8 @@ def tables(runs: int, progress: Callable[[str], None]) -> list[Table]:
         old, new = _docker_sized(Path(place))
         for run in range(runs):
             progress(f"profiles: run {run + 1} of {runs}")
-            merged.append(_cost(_MERGE, folder, f"{place}/merged.json"))
-            compared.append(_cost(_DIFF, old, new))
+            merged.append(cost(_MERGE, folder, f"{place}/merged.json"))
+            compared.append(cost(_DIFF, old, new))
     times, memory = zip(*merged, strict=True)
     figures = (
         _limited(
@@ -59,15 +59,15 @@ def _limited(name: str, values: list[float] | tuple[float, ...], limit: float) -
     return Figure(name, tuple(values), (ratio,))
 
 
-def _cost(code: str, *arguments: str) -> list[float]:
+def cost(code: str, *arguments: str) -> list[float]:
     """(ms of process time, MB at most) of a Python program."""
     done = subprocess.run(
         [sys.executable, "-c", code, str(ROOT / "src"), *arguments], capture_output=True, text=True
     )
     if done.returncode:
         raise Unmeasurable(done.stderr.strip().splitlines()[-1])
-    cost: list[float] = json.loads(done.stdout)
-    return cost
+    told: list[float] = json.loads(done.stdout)
+    return told
 
 
 def _written(place: Path) -> str:
@@ -76,7 +76,7 @@ def _written(place: Path) -> str:
     folder.mkdir()
     chance = random.Random(1)
     for number in range(PROFILES):
-        names = sorted(chance.sample(_names(), CALLS))
+        names = sorted(chance.sample(every_name(), CALLS))
         rule = {
             "names": names,
             "action": "SCMP_ACT_ALLOW",
@@ -94,7 +94,7 @@ def _written(place: Path) -> str:
     return str(folder)
 
 
-def _names() -> list[str]:
+def every_name() -> list[str]:
     sys.path.insert(0, str(ROOT / "src"))
     from seclude.syscalls import names
 
@@ -110,7 +110,7 @@ def _docker_sized(place: Path) -> tuple[str, str]:
     def flags(value: int) -> list[dict[str, object]]:
         return [{"index": 0, "value": value, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}]
 
-    every = _names()
+    every = every_name()
     paths = []
     for number in range(2):
         rules = [allow(every[number : number + 340])]

@@ -38,3 +38,7 @@ class EngineError(SecludeError):
 
 class OutputError(SecludeError):
     """A place where we may not, or cannot, write."""
+
+
+class RegistryError(SecludeError):
+    """A registry that cannot be reached, that refuses, or whose answer is not what it should be."""

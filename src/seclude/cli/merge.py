@@ -1,26 +1,24 @@
-"""`seclude merge`: profiles in, the one that means their union, their intersection or their difference out."""
+"""`seclude merge`: profiles in, their union, intersection or difference out; or recordings in, all as one out."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Sequence
 
 import click
 
 from .. import store
 from ..analyse.merge import INTERSECTION, SUBTRACT, UNION, merge
-from ..errors import ProfileError
+from ..analyse.merge_recordings import Fleet
+from ..errors import ProfileError, RecordingError
 from ..formats import oci
 from ..inputs import read_text
 from ..model.profile import Profile
+from ..model.recording import Recording
 from ..outputs import Output
 from .console import Console, printable
 from .options import output_options
+from .paths import expanded, list_option
 from .record import _absolute
-
-LARGEST_LIST = 64 * 1024 * 1024
-"""Bytes of a list of paths."""
 
 
 @click.command(
@@ -41,15 +39,9 @@ LARGEST_LIST = 64 * 1024 * 1024
     flag_value=SUBTRACT,
     help="Allow what the first allows and none of the others does.",
 )
-@click.option(
-    "--from-file",
-    "list_path",
-    metavar="LIST",
-    default="",
-    help="Read more paths from this file, one a line; - is standard input.",
-)
+@list_option
 @output_options
-@click.argument("paths", metavar="[PROFILE|DIRECTORY]...", nargs=-1)
+@click.argument("paths", metavar="[PROFILE|RECORDING|DIRECTORY]...", nargs=-1)
 def command(
     output: str, operation: str, list_path: str, quiet: bool, as_json: bool, paths: tuple[str, ...]
 ) -> int:
@@ -57,13 +49,17 @@ def command(
 
     Of a directory all *.json in it are taken, in the order of their names. The result is exact for every argument,
     capability, kernel and architecture; if no profile means it exactly, that is an error.
+
+    Of RECORDINGs, which may come from many machines, one recording is written that has all their calls.
     """
     console = Console(quiet=quiet, as_json=as_json)
-    found = [*_files(paths), *_listed(list_path)]
+    found = expanded(paths, list_path, error=ProfileError)
     if not found:
         raise ProfileError(
             "there is no profile to merge", hint="name files or directories, or use --from-file"
         )
+    if _is_recording(found[0]):
+        return _merge_recordings(console, found, operation, output)
     result = merge(map(_read, found), operation)
     text = oci.dumps(result)
     if output == "-":
@@ -77,30 +73,6 @@ def command(
     return 0
 
 
-def _files(paths: Sequence[str]) -> Iterator[str]:
-    for path in paths:
-        if not os.path.isdir(path):
-            yield path
-            continue
-        try:
-            names = sorted(name for name in os.listdir(path) if name.endswith(".json"))
-        except OSError as error:
-            raise ProfileError(f"{printable(path)} cannot be read: {error.strerror}") from error
-        if not names:
-            raise ProfileError(f"{printable(path)} holds no *.json", hint="name a directory of profiles")
-        yield from (os.path.join(path, name) for name in names)
-
-
-def _listed(path: str) -> Iterator[str]:
-    if not path:
-        return
-    if path == "-":
-        text = sys.stdin.buffer.read(LARGEST_LIST).decode("utf-8", "surrogateescape")
-    else:
-        text = read_text(path, limit=LARGEST_LIST, error=ProfileError)
-    yield from _files([line for line in text.splitlines() if line])
-
-
 def _read(path: str) -> Profile:
     text = read_text(path, limit=oci.LARGEST, error=ProfileError)
     if store.looks_like_recording(text):
@@ -109,3 +81,48 @@ def _read(path: str) -> Profile:
             hint="`seclude generate RECORDING... -o PROFILE` writes the profile of recordings",
         )
     return oci.loads(text, path)
+
+
+def _is_recording(path: str) -> bool:
+    return store.looks_like_recording(read_text(path, limit=store.LARGEST, error=ProfileError))
+
+
+def _merge_recordings(console: Console, paths: Sequence[str], operation: str, output: str) -> int:
+    """Each is read, taken in and dropped; their number does not matter."""
+    if operation != UNION:
+        raise RecordingError(
+            f"recordings have no {operation}",
+            hint="make profiles of them with `seclude generate`, and merge those",
+        )
+    fleet = Fleet(detailed=True)
+    for recording in _recordings(paths):
+        fleet.add(recording)
+    merged, notes = fleet.single()
+    text = store.dumps(merged)
+    if output == "-":
+        click.echo(text, nl=False)
+    else:
+        Output(_absolute(output), "recording", store.looks_like_recording).write(text)
+    for note in notes:
+        console.say(f"note: {note}")
+    console.result(
+        f"{len(merged.names())} calls from {fleet.count} recordings; wrote {output}",
+        {
+            "recordings": fleet.count,
+            "calls": sorted(merged.names()),
+            "recording": output,
+            "notes": list(notes),
+        },
+    )
+    return 0
+
+
+def _recordings(paths: Sequence[str]) -> Iterator[Recording]:
+    for path in paths:
+        text = read_text(path, limit=store.LARGEST, error=RecordingError)
+        if not store.looks_like_recording(text) and oci.looks_like_profile(text):
+            raise RecordingError(
+                f"{printable(path)} is a profile, no recording",
+                hint="merge profiles with profiles: `seclude generate` makes one of recordings",
+            )
+        yield store.loads(text, path)
