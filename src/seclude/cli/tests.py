@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 
 import click
 
 from .. import expectations, store
 from ..analyse.attribution import Attribution, Surprise, attribution, surprises
-from ..analyse.verify import allowed_names
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, RecordingError
-from ..model.environment import Environment
-from ..model.profile import Profile
-from ..model.recording import Recording
+from .contexts import KINDS, allowed_by, surprise_values
 from .options import read_profile
 from .overview import Overview, Table, Words
 from .why import MOST_ROWS, OUTSIDE, cell, left_out, numbered, show
@@ -50,20 +46,12 @@ def command(profile: str, expected: str, form: str, paths: tuple[str, ...]) -> i
             f"no test is named in {', '.join(paths)}",
             hint="run pytest with seclude's plugin, or mark the tests yourself: docs/marks.md",
         )
-    allowed = _allowed(read_profile(profile), recordings, found.calls) if profile else None
+    allowed = allowed_by(read_profile(profile), recordings, found.calls) if profile else None
     told = expectations.read(expected) if expected else {}
     wrong = surprises(found, allowed, told)
     asked = bool(profile or expected)
     show(form, overview(found, wrong, paths, asked=asked), values(found, wrong))
     return EXIT_FINDINGS if wrong else EXIT_CLEAN
-
-
-def _allowed(profile: Profile, recordings: Sequence[Recording], names: Sequence[str]) -> frozenset[str]:
-    first = recordings[0]
-    environment = Environment(
-        machine=first.machine or platform.machine(), kernel=first.kernel, capabilities=first.capabilities
-    )
-    return frozenset(allowed_names(profile, environment, names))
 
 
 def overview(found: Attribution, wrong: Sequence[Surprise], paths: Sequence[str], *, asked: bool) -> Overview:
@@ -95,8 +83,7 @@ def overview(found: Attribution, wrong: Sequence[Surprise], paths: Sequence[str]
 
 
 def _wrong(wrong: Sequence[Surprise]) -> Table:
-    said = {"new": "the profile does not allow it", "denied": "the test denies it"}
-    rows = [(cell(each.test) or OUTSIDE, cell(", ".join(each.calls)), said[each.kind]) for each in wrong]
+    rows = [(cell(each.test) or OUTSIDE, cell(", ".join(each.calls)), KINDS[each.kind]) for each in wrong]
     return Table(
         title="unexpected calls",
         columns=("test", "values", "comment"),
@@ -142,6 +129,6 @@ def values(found: Attribution, wrong: Sequence[Surprise]) -> dict[str, object]:
         "singletons": found.singletons,
         "enough": [{"test": test, "adds": list(adds)} for test, adds in found.enough],
         "enough_bound": found.bound,
-        "unexpected": [{"kind": each.kind, "test": each.test, "calls": list(each.calls)} for each in wrong],
+        "unexpected": surprise_values(wrong),
         "notes": list(found.notes),
     }
