@@ -32,6 +32,7 @@ enum namespace_kind { NAMESPACE_MNT, NAMESPACE_PID };
 #define FLAG_COUNTS 2		/* count every call */
 #define FLAG_WATCH 4		/* look for refused calls (watch.bpf.c) */
 #define FLAG_ARGUMENTS 8	/* keep the distinct values of some arguments (argument_masks) */
+#define FLAG_STACKS 16		/* stop a process at its first time of each call, for its stack to be read (watch.bpf.c) */
 /* ... and of one mark only. */
 #define FLAG_INIT 256		/* the process that will exec the entrypoint */
 #define FLAG_APP 512		/* past that exec: calls are the application's */

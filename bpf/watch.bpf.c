@@ -282,7 +282,7 @@ static __always_inline void note(void *context, struct task_struct *task, struct
 		if (!target)
 			return;	/* the recording has ended, the process has not */
 		word = key->number / 64;
-		if (key->abi < ABIS && word < WORDS && (key->action << 16) != RET_LOG)
+		if (key->abi < ABIS && word < WORDS && !(key->action << 16 == RET_LOG || key->action << 16 == RET_ALLOW))
 			__sync_fetch_and_or(&target->calls[PHASE_DENIED][key->abi][word], 1ull << (key->number % 64));
 	}
 	draft = bpf_map_lookup_elem(&drafts, &zero);
@@ -304,11 +304,14 @@ static __always_inline void note(void *context, struct task_struct *task, struct
 	read_cgroup(task, draft);
 	read_path(task, draft);
 	unwind(context, draft, instruction_of(regs), stack_of(regs), walk);
-	if (walk && task->seccomp.mode == SECCOMP_MODE_FILTER && config->pause_until > draft->first && !task->ptrace)
+	if (walk && task->seccomp.mode != SECCOMP_MODE_DEAD && config->pause_until > draft->first && !task->ptrace)
 		draft->paused = 1;
 	if (!bpf_map_update_elem(&denials, key, draft, BPF_NOEXIST)) {
+		/* To the thread: of two that are sent to the process before it stops, the second is dropped, and its
+		 * thread would go on until the first has stopped it.
+		 */
 		if (draft->paused)
-			bpf_send_signal(SIGSTOP);
+			bpf_send_signal_thread(SIGSTOP);
 		return;
 	}
 	draft->paused = 0;
@@ -358,25 +361,13 @@ static __noinline int enter_refused(__s64 result, const void *text)
 	return 0;
 }
 
-/* A call that the cache does not know to be allowed. */
-static __noinline int leave_slowly(__u64 *context)
+/* What the task's filters answer to the call that it is leaving, in machine->verdict; false where they cannot be run. */
+static __always_inline bool ask(struct machine *machine, struct task_struct *task, struct pt_regs *regs, __u32 abi,
+				__u32 number, const __u64 *arguments)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = (struct pt_regs *)context[0];
-	__u32 number = number_at_exit(regs), abi = abi_of(is_compat(task), number), zero = 0, yes = 1;
-	bool dead = task->seccomp.mode == SECCOMP_MODE_DEAD;
-	struct denial_key key = {};
-	__u64 arguments[6], ip;
-	struct machine *machine;
+	__u64 ip = instruction_of(regs);
 	int i;
 
-	if (!is_watched(task, &key))
-		return 0;
-	machine = bpf_map_lookup_elem(&machines, &zero);
-	if (!machine)
-		return 0;
-	arguments_of(regs, abi, arguments);
-	ip = instruction_of(regs);
 	machine->data[0] = number;
 	machine->data[1] = audit_arch(abi);
 	machine->data[2] = ip;
@@ -385,12 +376,32 @@ static __noinline int leave_slowly(__u64 *context)
 		machine->data[4 + 2 * i] = arguments[i];
 		machine->data[5 + 2 * i] = arguments[i] >> 32;
 	}
+	return judge(machine, task->seccomp.filter);
+}
+
+/* A call that the cache does not know to be allowed. */
+static __noinline int leave_slowly(__u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)context[0];
+	__u32 number = number_at_exit(regs), abi = abi_of(is_compat(task), number), zero = 0, yes = 1;
+	bool dead = task->seccomp.mode == SECCOMP_MODE_DEAD;
+	struct denial_key key = {};
+	struct machine *machine;
+	__u64 arguments[6];
+
+	if (!is_watched(task, &key))
+		return 0;
+	machine = bpf_map_lookup_elem(&machines, &zero);
+	if (!machine)
+		return 0;
+	arguments_of(regs, abi, arguments);
 	key.number = slot_of(abi, number);
 	if (is_prctl(abi, key.number) && arguments[0] == SECLUDE_MARK) {
 		enter_refused(context[1], (const void *)arguments[1]);
 		return 0;
 	}
-	if (!judge(machine, task->seccomp.filter)) {
+	if (!ask(machine, task, regs, abi, number, arguments)) {
 		__u64 *lost = bpf_map_lookup_elem(&lost_denials, &zero);
 
 		if (lost)
@@ -444,6 +455,44 @@ int on_exit(__u64 *context)
 	if (number < 512 && known->calls[(number / 64) & 7] & (1ull << (number % 64)) && !is_compat(task))
 		return 0;
 	return leave_slowly(context);
+}
+
+/* Attached where a target asks for stacks: the first time of each call that was made, by process and context. */
+SEC("tp_btf/sys_exit")
+int on_first(__u64 *context)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)context[0];
+	struct denial_key key = { .action = RET_ALLOW >> 16 };
+	struct mark *mark = mark_of(task);
+	__u32 number, zero = 0;
+	struct machine *machine;
+	__u64 arguments[6];
+
+	if (!mark || (mark->flags & (FLAG_STACKS | FLAG_APP)) != (FLAG_STACKS | FLAG_APP))
+		return 0;
+	number = number_at_exit(regs);
+	if (number == (__u32)-1)
+		return 0;
+	key.target = mark->target;
+	key.context = mark->context;
+	key.tgid = task->tgid;
+	key.abi = abi_of(is_compat(task), number);
+	key.number = slot_of(key.abi, number);
+	/* After exec the stack is another program's. */
+	if (key.number >= 64 * WORDS || is_exec(key.abi, key.number) || bpf_map_lookup_elem(&denials, &key))
+		return 0;
+	arguments_of(regs, key.abi, arguments);
+	if (is_prctl(key.abi, key.number) && arguments[0] == SECLUDE_MARK)
+		return 0;
+	if (task->seccomp.mode >= SECCOMP_MODE_FILTER) {
+		machine = bpf_map_lookup_elem(&machines, &zero);
+		if (!machine || !ask(machine, task, regs, key.abi, number, arguments) ||
+		    (machine->verdict & RET_ACTION_FULL) != RET_ALLOW)
+			return 0;	/* refused or logged: on_exit has it */
+	}
+	note(context, task, regs, &key, true);
+	return 0;
 }
 
 /* Of several threads one that is killed ends at once (__seccomp_filter), without its call's exit or its filter. */

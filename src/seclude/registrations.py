@@ -36,6 +36,7 @@ class Request:
     counts: bool = False
     denials: bool = False
     arguments: bool = False
+    stacks: bool = False
 
 
 @frozen

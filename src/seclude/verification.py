@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 from . import docker_runs, syscalls
 from .analyse.privileges import Leaving, NotMeasured, leaving, left
@@ -22,18 +21,19 @@ from .model.profile import Profile
 from .session import (
     Recorded,
     Settings,
+    attending,
     confinement,
     own_capabilities,
     record_podman,
     record_process,
     run_plain,
+    with_stacks,
 )
-from .witness import Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .model.recording import Recording
-    from .session import Attend, Watching
+    from .witness import Witness
 
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
 MOST_RUNS = 1000
@@ -167,9 +167,9 @@ def _container(
         "",
         profile=path,
         options=options,
-        attend=_attending(witnesses) if wishes.stacks else None,
+        attend=attending(witnesses) if wishes.stacks else None,
     )
-    return _with_stacks(recorded, witnesses)
+    return with_stacks(recorded, witnesses)
 
 
 def _process(
@@ -187,28 +187,9 @@ def _process(
             progress,
             {},
             confine=confine,
-            attend=_attending(witnesses) if wishes.stacks else None,
+            attend=attending(witnesses) if wishes.stacks else None,
         )
-    return _with_stacks(recorded, witnesses)
-
-
-def _attending(witnesses: list[Witness]) -> Attend:
-    """Has a witness look at each denial, and leaves it in `witnesses`."""
-
-    @contextmanager
-    def attend(watch: Watching) -> Iterator[Callable[[], object]]:
-        with Witness(watch, pause=True) as witness:
-            witnesses.append(witness)
-            yield witness.look
-
-    return attend
-
-
-def _with_stacks(recorded: Recorded, witnesses: Sequence[Witness]) -> Recorded:
-    recording = recorded.recording
-    for witness in witnesses:
-        recording = replace(recording, denials=witness.with_stacks(recording.denials))
-    return replace(recorded, recording=recording)
+    return with_stacks(recorded, witnesses)
 
 
 def _leaving(

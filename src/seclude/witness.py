@@ -11,7 +11,7 @@ import signal
 import time
 
 from .foreign import U32, U64, Int, Library, Pointer, byref
-from .model.denial import OTHER_PROCESSES
+from .model.denial import ALLOWED, OTHER_PROCESSES
 from .model.frozen import replace
 from .registrations import start_of
 from .stacks.native import NativeStacks
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .model.denial import Denial, Frame, Sighting
+    from .model.origin import Origin
+    from .model.recording import Recording
     from .trace.watch import DenialWatch
 
     Stacks = tuple[tuple[Frame, ...], tuple[Frame, ...]]
@@ -33,6 +35,9 @@ PAUSE = 1_000_000_000
 
 MOST_STACKS = 1024
 """Stacks that are read in one watch: each may stop a process, and py-spy takes a while."""
+
+ROUNDS = 4
+"""Times that one look asks what is new, before it lets those go on that are stopped."""
 
 MOST_PROCESSES = 4096
 """Processes that are asked, once one has ended, whether they have its files mapped."""
@@ -56,6 +61,7 @@ class Witness:
         self._pause = pause
         self._configure = configure or (lambda opened, until: opened.configure(pause_until=until))
         self._stacks: dict[tuple[object, ...], Stacks] = {}
+        self._origins: dict[tuple[int, str, str, str], Stacks] = {}
         self._seen: dict[bytes, int] = {}
         self._native = NativeStacks()
         self._rescuer = Rescuer(watch) if pause else None
@@ -76,24 +82,52 @@ class Witness:
                 self._rescuer.close()
 
     def look(self) -> tuple[Sighting, ...]:
-        """What is new, or was seen more often, since the last look; who was stopped for its stacks goes on."""
+        """What is new, or was seen more often, since the last look; who was stopped for its stacks goes on.
+
+        A process goes on as a whole, so not before all is read for which it was stopped: two of its threads may each
+        have made a call for the first time, the second while the first was being looked at.
+        """
         try:
             opened = self._watch()
             if opened is None:
                 return ()
-            if self._pause:
-                pausing = len(self._stacks) < MOST_STACKS
-                now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-                self._configure(opened, now + PAUSE if pausing else 0)
-            sightings = opened.sightings(seen=self._seen)
         except OSError:
             return ()
-        for sighting in sightings:
-            key = _identity(sighting.denial)
-            if key not in self._stacks:
-                self._stacks[key] = self._stacks_of(sighting)
-                resume((sighting,))
-        return sightings
+        found: list[Sighting] = []
+        stopped: list[Sighting] = []
+        try:
+            for _ in range(ROUNDS if self._pause else 1):
+                # Each time: reading stacks may have taken longer than the kernel goes on pausing for us.
+                self._go_on_pausing(opened)
+                sightings = opened.sightings(seen=self._seen)
+                if not sightings:
+                    break
+                found += sightings
+                for sighting in sightings:
+                    if self._read(sighting):
+                        stopped.append(sighting)
+        except OSError:
+            pass
+        finally:
+            resume(stopped)
+        return tuple(found)
+
+    def _go_on_pausing(self, opened: DenialWatch) -> None:
+        if self._pause:
+            pausing = len(self._stacks) < MOST_STACKS
+            now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._configure(opened, now + PAUSE if pausing else 0)
+
+    def _read(self, sighting: Sighting) -> bool:
+        """Whether it was not known yet."""
+        denial = sighting.denial
+        key = _identity(denial)
+        if key in self._stacks:
+            return False
+        stacks = self._stacks[key] = self._stacks_of(sighting)
+        if denial.action == ALLOWED:
+            self._origins[denial.pid, denial.abi, denial.name, denial.context] = stacks
+        return True
 
     def make_room(self, room: int) -> None:
         """Have the kernel forget what was seen of processes that have ended, once its table holds more than `room`."""
@@ -108,12 +142,29 @@ class Witness:
                 del self._seen[sighting.key]
                 self._stacks.pop(_identity(sighting.denial), None)
 
+    def completed(self, recording: Recording) -> Recording:
+        """The same recording, with the stacks that were read while they could be."""
+        return replace(
+            recording,
+            denials=self.with_stacks(recording.denials),
+            origins=self._with_origins(recording.origins),
+        )
+
     def with_stacks(self, denials: Sequence[Denial]) -> tuple[Denial, ...]:
         """The same denials, with the stacks that were read while they could be."""
         found = []
         for denial in denials:
             python, native = self._stacks.get(_identity(denial), ((), ()))
             found.append(replace(denial, python=python, native=native or denial.native))
+        return tuple(found)
+
+    def _with_origins(self, origins: Sequence[Origin]) -> tuple[Origin, ...]:
+        found = []
+        for origin in origins:
+            python, native = self._origins.get(
+                (origin.pid, origin.abi, origin.name, origin.context), ((), ())
+            )
+            found.append(replace(origin, python=python, native=native or origin.native))
         return tuple(found)
 
     def _stacks_of(self, sighting: Sighting) -> Stacks:
@@ -148,10 +199,11 @@ def processes_in(namespace: int) -> Iterator[int]:
 
 
 def resume(sightings: Sequence[Sighting]) -> None:
-    """Let processes go on that were stopped for us; those that have ended are passed over."""
-    for sighting in sightings:
-        if not sighting.paused:
-            continue
+    """Let processes go on that were stopped for us; those that have ended are passed over.
+
+    Each once: a second SIGCONT would undo the stop for what it has called since the first.
+    """
+    for sighting in {sighting.denial.pid: sighting for sighting in sightings if sighting.paused}.values():
         try:
             process = os.pidfd_open(sighting.denial.pid)
         except OSError:

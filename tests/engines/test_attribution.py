@@ -82,3 +82,16 @@ def test_a_proof_names_the_test_that_was_denied(recorder: Recorder, recorded: tu
     result = json.loads(next(line for line in done.err.splitlines() if line.startswith("{")))
     tests = {denial["context"] for denial in result["denials"] if denial["name"] == "listen"}
     assert tests and all(test.startswith("test_server.py::") for test in tests), result["denials"]
+
+
+def test_the_code_of_calls_in_a_container(installed: Recorder, runtime: str) -> None:
+    recording = installed.path(".rec")
+    line = installed.bed.run_arguments("./test.sh", runtime=runtime, **CONTAINER)
+    words = ("record", "--stacks", "--recording", recording, "--", *line)
+    installed.seclude(*words, timeout=280).succeeded()
+    [maker, *_] = why("accept4", [read(recording)]).makers
+    [origin, *_] = maker.origins
+    assert [frame.function for frame in origin.python][:1] == ["socket.accept"]
+    assert any("/waitress/" in frame.module for frame in origin.python)
+    done = installed.seclude("why", "accept4", recording)
+    assert "the code that called it" in done.out and "accept" in done.out, done

@@ -29,7 +29,9 @@ from seclude.cli import why as why_command
 from seclude.cli.commands import group
 from seclude.cli.show import plain
 from seclude.errors import RecordingError, SecludeError
+from seclude.model.denial import Frame
 from seclude.model.frozen import replace
+from seclude.model.origin import Origin
 from seclude.model.recording import OVERFLOW, Call, Dropped, FirstSeen, Losses, Recording
 from seclude.syscalls import number_of
 
@@ -299,3 +301,36 @@ def test_calls_without_a_name_and_several_recordings() -> None:
     answer = why("#575", [one, one])
     text = plain(why_command.overview(answer, ["one.rec", "two\n.rec"], [one, one]))
     assert "two\\n.rec" in text and "TIMES" in text
+
+
+# The code that made a call
+
+
+def test_gold_of_why_with_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = (
+        Frame(module="/app/t.py", function="test_a\x1b[31m", line=7),
+        Frame(
+            module="/usr/lib/python3/dist-packages/_pytest/python.py", function="pytest_pyfunc_call", line=159
+        ),
+    )
+    native = (Frame(module="libc.so.6", function="socket", offset=0x10ADC7),)
+    values = {"abi": "x86_64", "name": "socket", "tid": 101}
+    origins = (
+        Origin(context="t.py::test_a|setup", pid=101, python=frames, native=native, **values),
+        Origin(context="t.py::test_b|teardown", pid=102, python=frames, native=native, **values),
+        Origin(context="t.py::test_b|teardown", pid=103, native=native, **values),
+        Origin(context="t.py::test_b|teardown", pid=104, **values),
+    )
+    Path("app.rec").write_text(store.dumps(replace(RECORDING, origins=origins)))
+    assert store.read("app.rec").origins == origins
+    status, text = invoke("why", "socket", "app.rec")
+    assert status == 0
+    assert text == (GOLD / "why-code.txt").read_text()
+    _, text = invoke("why", "--format", "json", "socket", "app.rec")
+    [first, second] = json.loads(text)["makers"]
+    assert [origin["pid"] for origin in first["origins"]] == [101]
+    assert [origin["pid"] for origin in second["origins"]] == [102, 103]
+    assert second["origins"][1]["native"] == [
+        {"module": "libc.so.6", "function": "socket", "offset": 0x10ADC7}
+    ]

@@ -175,9 +175,9 @@ class TestErrors:
         assert f"{path}: line 1, column 37" in text
         assert "\n" + " " * 38 + "^" in text
 
-    @pytest.mark.parametrize("command", [("show",), ("generate", "-o", "/nonexistent/p.json")])
-    def test_what_is_no_file(self, command, tmp_path):
-        assert "is no regular file" in refused(*command, tmp_path)
+    def test_what_is_no_file(self, tmp_path):
+        assert "is no regular file" in refused("show", tmp_path)
+        assert "holds no *.json" in refused("generate", "-o", "/nonexistent/p.json", tmp_path)
 
     def test_an_output_that_is_not_ours_to_replace(self, recording, tmp_path):
         precious = tmp_path / "precious"
@@ -201,7 +201,7 @@ class TestErrors:
             "print('as nobody', file=sys.stderr)\n"
             "sys.exit(main())"
         )
-        words = ["record", "-o", str(of_nobody / "p.json"), "--", "true"]
+        words = ["record", "--tracer", "ebpf", "-o", str(of_nobody / "p.json"), "--", "true"]
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
         said = done.stderr.partition("as nobody\n")[2]

@@ -128,7 +128,7 @@ def test_every_map_of_the_watch_is_pinned_or_shared():
     assert set(watch.SHARED) <= set(layout.MAPS)
 
 
-@pytest.mark.parametrize(("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, watch.PROGRAMS)])
+@pytest.mark.parametrize(("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, (*watch.PROGRAMS, watch.FIRST_TIMES))])
 def test_every_program_is_attached(source, attached):
     programs = re.findall(r"^int (\w+)\(__u64 \*context\)", source, re.M)
     assert set(programs) == set(attached)
@@ -136,6 +136,7 @@ def test_every_program_is_attached(source, attached):
 
 def test_a_watch_is_whole_once_its_last_link_is_pinned():
     assert f"link_{watch.PROGRAMS[-1]}" == layout.WATCH_LINK
+    assert f"link_{watch.FIRST_TIMES}" == layout.STACKS_LINK
 
 
 def _fields(name):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..families import relatives
 from ..model.frozen import frozen
+from ..model.origin import Origin
 from ..model.recording import NO_CONTEXT, OVERFLOW, Call, FirstSeen, Recording
 
 STEPS = ("setup", "call", "teardown")
@@ -28,12 +29,16 @@ def split(context: str) -> tuple[str, str]:
 
 @frozen
 class Maker:
-    """A call as one context made it. `source`: the number of the recording, from 0; `test` is "" outside of any."""
+    """A call as one context made it. `source`: the number of the recording, from 0; `test` is "" outside of any.
+
+    `origins`: the code that made it, one for each process, where the recording has that.
+    """
 
     source: int
     test: str
     step: str
     call: Call
+    origins: tuple[Origin, ...] = ()
 
     @property
     def outside(self) -> bool:
@@ -98,14 +103,31 @@ class Attribution:
         return dict(sorted((name, test.name) for test in self.tests for name in test.alone))
 
 
-def makers(recordings: Sequence[Recording]) -> dict[str, tuple[Maker, ...]]:
-    """Call -> who made it (refused calls left out), by first time within each recording; sorted by call."""
+def makers(
+    recordings: Sequence[Recording], names: frozenset[str] | None = None
+) -> dict[str, tuple[Maker, ...]]:
+    """Call -> who made it (refused calls left out), by first time within each recording; sorted by call.
+
+    Of `names` alone, unless that is None.
+    """
     found: dict[str, list[Maker]] = {}
     for source, recording in enumerate(recordings):
+        origins: dict[tuple[str, str, str], list[Origin]] = {}
+        for origin in recording.origins:
+            if origin.python or origin.native:
+                origins.setdefault((origin.abi, origin.name, origin.context), []).append(origin)
         for call in recording.calls:
-            if call.phase in (RUNTIME, APP):
+            if call.phase in (RUNTIME, APP) and (names is None or call.name in names):
                 test, step = split(call.context) if call.phase == APP else (NO_CONTEXT, "")
-                maker = Maker(source=source, test=test, step=step, call=call)
+                maker = Maker(
+                    source=source,
+                    test=test,
+                    step=step,
+                    call=call,
+                    origins=tuple(origins.get((call.abi, call.name, call.context), ()))
+                    if call.phase == APP
+                    else (),
+                )
                 found.setdefault(call.name, []).append(maker)
     return {name: tuple(sorted(found[name], key=_order)) for name in sorted(found)}
 
@@ -118,10 +140,11 @@ def _order(maker: Maker) -> tuple[int, float, str, str, str]:
 
 def why(name: str, recordings: Sequence[Recording]) -> Answer:
     """Who made one call; the calls of its family that were made, in the family's order."""
-    made = makers(recordings)
+    kindred = relatives(name)
+    made = makers(recordings, frozenset((name, *kindred)))
     kin = [
         Relative(name=each, tests=_tests(made[each]), outside=_outside(made[each]))
-        for each in relatives(name)
+        for each in kindred
         if each in made
     ]
     return _answer(name, made.get(name, ()), kin)
@@ -149,40 +172,52 @@ def _outside(found: Iterable[Maker]) -> bool:
 
 def attribution(recordings: Sequence[Recording]) -> Attribution:
     """The tests of all recordings together, each call by each test."""
-    made = makers(recordings)
-    outside = frozenset(name for name, found in made.items() if _outside(found))
-    of_tests: dict[str, set[str]] = {}
+    # Without a Maker for each of what may be millions of calls.
+    outside: set[str] = set()
+    of_calls: dict[str, set[str]] = {}
     entered: dict[str, tuple[int, float]] = {}
-    for name, found in made.items():
-        for maker in found:
-            if not maker.outside:
-                of_tests.setdefault(maker.test, set()).add(name)
-                time = _order(maker)[:2]
-                entered[maker.test] = min(entered.get(maker.test, time), time)
-    ordered = sorted(of_tests, key=lambda test: (entered[test], test))
-    alone = {name: _tests(found)[0] for name, found in made.items() if name not in outside and _single(found)}
+    tests_of: dict[str, str] = {}
+    for source, recording in enumerate(recordings):
+        for call in recording.calls:
+            if call.phase not in (RUNTIME, APP):
+                continue
+            context = call.context if call.phase == APP else NO_CONTEXT
+            if context not in tests_of:
+                tests_of[context] = split(context)[0]
+            test = tests_of[context]
+            found = of_calls.get(call.name)
+            if found is None:
+                found = of_calls[call.name] = set()
+            if test in (NO_CONTEXT, OVERFLOW):
+                outside.add(call.name)
+                continue
+            found.add(test)
+            time = call.first.time if isinstance(call.first, FirstSeen) else float("inf")
+            if test not in entered or (source, time) < entered[test]:
+                entered[test] = (source, time)
+    of_tests: dict[str, list[str]] = {
+        test: [] for test in sorted(entered, key=lambda test: (entered[test], test))
+    }
+    alone: dict[str, list[str]] = {}
+    for name in sorted(of_calls):
+        for test in of_calls[name]:
+            of_tests[test].append(name)
+        if len(of_calls[name]) == 1 and name not in outside:
+            (test,) = of_calls[name]
+            alone.setdefault(test, []).append(name)
     tests = tuple(
-        Test(
-            name=test,
-            calls=tuple(sorted(of_tests[test])),
-            alone=tuple(sorted(name for name in of_tests[test] if alone.get(name) == test)),
-        )
-        for test in ordered
+        Test(name=test, calls=tuple(calls), alone=tuple(alone.get(test, ())))
+        for test, calls in of_tests.items()
     )
     wanted = {test.name: frozenset(test.calls) - outside for test in tests}
-    enough = cover(wanted)
     return Attribution(
         tests=tests,
         outside=tuple(sorted(outside)),
-        calls=tuple(made),
-        enough=enough,
+        calls=tuple(sorted(of_calls)),
+        enough=cover(wanted),
         bound=harmonic(max(map(len, wanted.values()), default=0)),
-        notes=_notes(recordings, made),
+        notes=_notes(recordings, overflow=OVERFLOW in tests_of.values()),
     )
-
-
-def _single(found: Iterable[Maker]) -> bool:
-    return len(_tests(found)) == 1
 
 
 def cover(wanted: Mapping[str, frozenset[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -203,14 +238,14 @@ def harmonic(number: int) -> float:
     return sum(1 / each for each in range(1, number + 1)) or 1.0
 
 
-def _notes(recordings: Sequence[Recording], made: Mapping[str, Sequence[Maker]]) -> tuple[str, ...]:
+def _notes(recordings: Sequence[Recording], *, overflow: bool) -> tuple[str, ...]:
     notes = []
     lost = sum(recording.losses.calls for recording in recordings)
     details = sum(recording.losses.facts + recording.losses.contexts for recording in recordings)
     markers = sum(recording.losses.markers for recording in recordings)
     if lost:
         notes.append(f"{lost} calls were lost: what is said of them may be incomplete")
-    if details or any(maker.test == OVERFLOW for found in made.values() for maker in found):
+    if details or overflow:
         notes.append(
             f"{details} contexts or first-seen facts were lost: calls of their tests count as made outside any test"
         )

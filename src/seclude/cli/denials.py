@@ -6,6 +6,7 @@ import errno
 
 from ..decode import decoded
 from ..model.denial import OTHER_PROCESSES, Denial, Frame
+from ..model.origin import Origin
 from .console import printable
 
 MOST_FRAMES = 12
@@ -51,7 +52,7 @@ def frame(place: Frame) -> str:
     return f"{module}+{place.offset:#x}" + (f" {short(place.function)}" if place.function else "")
 
 
-def stacks(denial: Denial) -> list[tuple[str, str]]:
+def stacks(denial: Denial | Origin) -> list[tuple[str, str]]:
     """(label, place) for each frame, the innermost of each stack first."""
     rows = []
     for label, frames in (("python", denial.python), ("native", denial.native)):

@@ -13,14 +13,18 @@ from ..analyse.attribution import Answer, Maker, why, why_all
 from ..decode import decoded
 from ..errors import SecludeError
 from ..families import family_of
+from ..model.denial import Frame
+from ..model.origin import Origin
 from ..model.recording import OVERFLOW, FirstSeen, Recording
 from ..syscalls import all_names, nearest
 from .console import printable
+from .denials import stacks
 from .overview import LONGEST_CELL, Overview, Table, Words
 from .show import draw, plain
 
 MOST_ROWS = 600
 MOST_NAMED = 3
+MOST_STACKS = 20
 OUTSIDE = "(outside any test)"
 
 
@@ -89,6 +93,8 @@ def overview(answer: Answer, paths: Sequence[str], recordings: Sequence[Recordin
     if answer.makers:
         counted = any(recording.counted for recording in recordings)
         parts.append(_makers(answer, paths, counted=counted))
+        if any(maker.origins for maker in answer.makers):
+            parts.append(_code(answer))
     if answer.relatives and not answer.makers:
         rows = [(cell(each.name), _whom(each.tests, each.outside)) for each in answer.relatives]
         parts.append(
@@ -131,6 +137,27 @@ def _makers(answer: Answer, paths: Sequence[str], *, counted: bool) -> Table:
         rows=tuple(rows),
         right=("times", "seconds"),
         note=left_out(len(answer.makers)),
+    )
+
+
+def _code(answer: Answer) -> Table:
+    """The stacks, each once, with the first that had it."""
+    places: dict[tuple[tuple[Frame, ...], tuple[Frame, ...]], list[tuple[Maker, Origin]]] = {}
+    for maker in answer.makers:
+        for origin in maker.origins:
+            places.setdefault((origin.python, origin.native), []).append((maker, origin))
+    rows = []
+    for found in list(places.values())[:MOST_STACKS]:
+        maker, origin = found[0]
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        for number, (label, text) in enumerate(stacks(origin)):
+            rows.append((*((_place(maker), f"{origin.pid}{more}") if not number else ("", "")), label, text))
+    left = len(places) - MOST_STACKS
+    return Table(
+        title="the code that called it, innermost first",
+        columns=("test", "pid", "", "place"),
+        rows=tuple(rows),
+        note=f"and {left} other stacks: JSON has all" if left > 0 else "",
     )
 
 
@@ -233,4 +260,19 @@ def _maker_values(maker: Maker, paths: Sequence[str]) -> dict[str, object]:
             "arguments": list(first.arguments),
             "decoded": decoded(call.abi, call.name, first.arguments),
         }
+    if maker.origins:
+        shown["origins"] = [
+            {
+                "pid": origin.pid,
+                "tid": origin.tid,
+                "python": [_frame_values(frame) for frame in origin.python],
+                "native": [_frame_values(frame) for frame in origin.native],
+            }
+            for origin in maker.origins
+        ]
     return shown
+
+
+def _frame_values(frame: Frame) -> dict[str, object]:
+    place: dict[str, object] = {"line": frame.line} if frame.line else {"offset": frame.offset}
+    return {"module": frame.module, "function": frame.function, **place}

@@ -16,6 +16,9 @@ VERDICTS = (
 )
 """What a filter can have said of a call that it did not simply allow, the strictest first."""
 
+ALLOWED = "SCMP_ACT_ALLOW"
+"""Stands in a sighting of a call that was simply made, where the stacks of those were asked for."""
+
 _ENOSYS = 38  # what the kernel answers for SECCOMP_RET_TRACE where there is no tracer
 _LARGEST_ERRNO = 4095  # kernel/seccomp.c caps SECCOMP_RET_DATA at MAX_ERRNO
 
@@ -68,7 +71,7 @@ class Denial:
     native: tuple[Frame, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.action not in VERDICTS:
+        if self.action not in (*VERDICTS, ALLOWED):
             raise TraceError(f"unknown action {self.action[:80]!r}", hint=f"one of {', '.join(VERDICTS)}")
         if self.abi not in ABIS:
             raise TraceError(f"unknown ABI {self.abi[:80]!r}", hint=f"one of {', '.join(ABIS)}")
@@ -76,7 +79,7 @@ class Denial:
     @property
     def refused(self) -> bool:
         """Whether the call was not made; SCMP_ACT_LOG makes it and writes it down."""
-        return self.action != "SCMP_ACT_LOG"
+        return self.action not in ("SCMP_ACT_LOG", ALLOWED)
 
     @property
     def result(self) -> int:

@@ -6,7 +6,7 @@ import os
 import struct
 
 from .. import syscalls
-from ..model.denial import OTHER_NUMBER, OTHER_PROCESSES, Denial, Frame, Place, Sighting
+from ..model.denial import ALLOWED, OTHER_NUMBER, OTHER_PROCESSES, Denial, Frame, Place, Sighting
 from ..model.recording import ABIS, NO_CONTEXT, OVERFLOW
 from . import layout
 from .text import text_of
@@ -46,6 +46,7 @@ _ACTIONS = {
     0x0005: "SCMP_ACT_ERRNO",
     0x7FF0: "SCMP_ACT_TRACE",
     0x7FFC: "SCMP_ACT_LOG",
+    0x7FFF: ALLOWED,
 }
 
 

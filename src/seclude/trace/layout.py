@@ -19,6 +19,7 @@ FLAG_UNCONFINED = 1
 FLAG_COUNTS = 2
 FLAG_WATCH = 4
 FLAG_ARGUMENTS = 8
+FLAG_STACKS = 16
 FLAG_INIT = 256
 FLAG_APP = 512
 SLOW_SET = 1
@@ -31,6 +32,8 @@ SET_WORDS = PHASE_COUNT * ABI_COUNT * WORDS
 
 META = struct.Struct("=III")
 TARGET = struct.Struct(f"={SET_WORDS}Q6Q10I")
+TARGET_SET, TARGET_LAST_NAME = SET_WORDS + 13, SET_WORDS + 14
+"""Where these two members of TARGET are."""
 MARK_VALUE = struct.Struct("=6I")
 CPU = struct.Struct("=Q6I")
 NAME = struct.Struct("=II")
@@ -63,6 +66,8 @@ PROGRAMS = ("on_switch", "on_fork", "on_exec", "on_end", "on_enter")
 
 WATCH_LINK = "link_on_death"
 """Pinned last by a denial watch that lies beside the recorder."""
+STACKS_LINK = "link_on_first"
+"""Pinned beside it where a target asks for stacks."""
 
 
 def number_of_slot(abi: int, slot: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 
 from .. import syscalls
-from ..model.denial import OTHER_NUMBER
+from ..model.denial import ALLOWED, OTHER_NUMBER
 from ..model.frozen import replace
+from ..model.origin import Origin
 from ..model.recording import (
     ABIS,
     NO_CONTEXT,
@@ -51,7 +52,8 @@ def observation_of(
     started, *lost = target[layout.SET_WORDS : layout.SET_WORDS + 6]
     counted = bool(target[layout.SET_WORDS + 6] & COUNTS)
     names = names_of(library, map_of("names")).get(number, {}) if target[layout.SET_WORDS + 14] else {}
-    denials = tuple(sighting.denial for sighting in sightings)
+    sighted = [sighting.denial for sighting in sightings]
+    denials = tuple(denial for denial in sighted if denial.action != ALLOWED)
     calls = _denied(denials, started / 1e9)
     detailed = {
         (
@@ -83,6 +85,7 @@ def observation_of(
         calls=tuple(calls),
         arguments=_arguments(tables, number) if target[layout.SET_WORDS + 6] & layout.FLAG_ARGUMENTS else (),
         denials=denials,
+        origins=tuple(_origin(denial) for denial in sighted if denial.action == ALLOWED),
         losses=Losses(
             calls=lost[0],
             facts=lost[1],
@@ -91,6 +94,12 @@ def observation_of(
             markers=lost[4],
             denials=lost_denials,
         ),
+    )
+
+
+def _origin(seen: Denial) -> Origin:
+    return Origin(
+        abi=seen.abi, name=seen.name, context=seen.context, pid=seen.pid, tid=seen.tid, native=seen.native
     )
 
 

@@ -12,7 +12,7 @@ from .tables import names_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..model.denial import Sighting
 
@@ -24,6 +24,8 @@ SHARED = ("meta", "sets_used", "cpus", "marks", "targets", "names")
 
 OWN = ("watch_config", "scopes", "denials", "merged", "lost_denials")
 PROGRAMS = ("on_exit", "on_death")
+FIRST_TIMES = "on_first"
+"""Attached only where stacks of calls are wanted that were simply made."""
 SCOPE_MNT, SCOPE_PID = 0, 1
 
 
@@ -45,14 +47,27 @@ class DenialWatch:
 
     def start(self, shared: Callable[[str], int] | None = None) -> None:
         """Load and attach the programs, over the recorder's maps if `shared` gives their descriptors; TraceError."""
+        self._attach(PROGRAMS, SHARED if shared else (), shared)
+
+    def start_first_times(self, shared: Callable[[str], int]) -> None:
+        """See too the first time of each call of the targets that ask for stacks; raises TraceError.
+
+        A watch that has not been started takes up the tables of one that has, whose descriptors `shared` gives.
+        """
+        self._attach((FIRST_TIMES,), (*SHARED, *OWN), shared)
+
+    def _attach(
+        self, programs: Sequence[str], reused: Sequence[str], shared: Callable[[str], int] | None
+    ) -> None:
         for path in (BTF, self._object_path):
             if not os.path.exists(path):
                 raise TraceError(f"denials cannot be watched: {path} is missing", hint="see `seclude doctor`")
-        reused = {name: shared(name) for name in SHARED} if shared else {}
         try:
-            self._object = self._library.open_object(self._object_path, reused)
-            self._maps = {name: self._object.map(name) for name in (*SHARED, *OWN)}
-            for name in PROGRAMS:
+            if self._object is None:
+                there = {name: shared(name) for name in reused} if shared else {}
+                self._object = self._library.open_object(self._object_path, there)
+                self._maps = {name: self._object.map(name) for name in (*SHARED, *OWN)}
+            for name in programs:
                 self._links[name] = self._library.attach(self._object.program(name))
         except OSError as error:
             self.close()
@@ -70,6 +85,10 @@ class DenialWatch:
         """Keep links and maps beside a pinned recorder, the links last."""
         for name in OWN:
             self._library.pin(self._maps[name], os.path.join(directory, name))
+        self.pin_links(directory)
+
+    def pin_links(self, directory: str) -> None:
+        """Keep the links alone, where the maps are those that are pinned already."""
         for name, link in self._links.items():
             self._library.pin(link, os.path.join(directory, f"link_{name}"))
 
