@@ -1,7 +1,9 @@
 """Recordings for the tests of the page: a small one with everything in it, a hostile one, a large one."""
 
+from seclude.model.bracket import Beyond, Bracket, Outside, Place
 from seclude.model.change import Change, Danger, Difference, Maker
 from seclude.model.denial import Denial, Frame
+from seclude.model.program import Site
 from seclude.model.recording import Call, Dropped, FirstSeen, Losses, Recording
 from seclude.syscalls import name_of, number_of
 
@@ -115,6 +117,51 @@ def difference(text: str | None = None) -> Difference:
             ),
         ),
         others=("architectures on x86_64: SCMP_ARCH_X86 added" if text is None else text,),
+    )
+
+
+def reachable(text: str | None = None) -> Bracket:
+    """A bracket with everything in it; every text in it is `text`, if given."""
+
+    def say(usual: str) -> str:
+        return usual if text is None else text
+
+    return Bracket(
+        recorded=("close", "openat", "read"),
+        reachable=tuple(sorted({"close", "openat", "read", say("bpf"), "openat2"})),
+        beyond=(
+            Beyond(
+                name=say("bpf"),
+                tier=say("critical"),
+                reason=say("it loads programs into the kernel"),
+                category=say("kernel"),
+                siblings=(),
+                place=Place(program=say("libc.so.6"), function=say("syscall")),
+            ),
+            Beyond(
+                name="openat2",
+                tier="low",
+                reason="it opens files",
+                category="file",
+                siblings=(say("openat"),),
+                place=Place(program="libc.so.6", function="openat2"),
+            ),
+        ),
+        outside=(
+            Outside(
+                name=say("mmap2 (x86)"),
+                executable=say("/opt/secret/bin/gdb"),
+                reason=say("/opt/secret/x was not scanned"),
+            ),
+            Outside(name="ptrace", executable="/usr/bin/python3.11", reason=""),
+        ),
+        known=385,
+        programs=(say("/usr/bin/python3.11"),),
+        sites=(
+            (say("libcap.so.2"), Site(address=0x4A10, function=say("cap_set"), reason=say("from memory"))),
+        ),
+        opening=(say("python3.11"),),
+        unread=((say("/opt/secret/libx.so"), say("needed by /opt/secret/app, not found")),),
     )
 
 

@@ -6,18 +6,23 @@ import json
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from seclude import store
 from seclude.analyse.bracket import bracket
 from seclude.analyse.reach import reach
 from seclude.cli.scan import command
 from seclude.errors import SecludeError
+from seclude.model.frozen import replace
 from seclude.model.recording import Call, FirstSeen, Recording
 from seclude.scanning.cache import Cache
 from seclude.scanning.disassembly import examine
+from seclude.scanning.document import loads
+from seclude.scanning.gotable import go_functions
 from seclude.scanning.image import Image, NotElf
 from seclude.scanning.registers import effect
 from seclude.scanning.root import Root
@@ -170,6 +175,16 @@ def test_a_script_is_the_program_that_runs_it(tmp_path: Path, cache: Cache) -> N
     assert scanned(cache, script).entries[str(script)].endswith("/bin/cat")
 
 
+def test_a_program_that_was_started_by_a_descriptor(tmp_path: Path, cache: Cache) -> None:
+    program = build(tmp_path, START + "void _start(void) { call(60); }", *BARE)
+    with open(program, "rb") as file:
+        found = scanned(cache, program, Path(f"/dev/fd/{file.fileno()}"))
+    assert list(found.entries) == [str(program)]
+    assert [reason.partition(":")[0] for reason in found.unread.values()] == [
+        "it was started by a descriptor"
+    ]
+
+
 # Recordings
 
 
@@ -211,6 +226,9 @@ def test_the_bracket(tmp_path: Path, cache: Cache) -> None:
         "restart_syscall": True,
         "swapon": False,
     }
+    strange = replace(seen, calls=tuple(replace(call, abi="x86") for call in seen.calls[:1]))
+    (item,) = bracket(found.reached, [strange], scanned=found.entries, unread=found.unread).outside
+    assert (item.name, item.reason) == ("getpid (x86)", "only calls of x86_64 are looked for")
     other = recording("swapon", executable="/bin/other")
     known = bracket(found.reached, [other], scanned=found.entries, unread=found.unread)
     assert known.outside[0].reason == "/bin/other was not scanned"
@@ -271,7 +289,7 @@ def test_the_cache_is_only_believed_where_it_is_whole(tmp_path: Path) -> None:
     assert cache.get(data, "a") == program
     assert cache.get(data + b"\0", "a") is None, "the same build-id is not the same file"
     entry = next((tmp_path / "kept").iterdir())
-    for text in ("", "[]", "{", entry.read_text().replace('"version":1', '"version":2'), "[" * 100_000):
+    for text in ("", "[]", "{", entry.read_text().replace('"version":2', '"version":3'), "[" * 100_000):
         entry.write_text(text)
         assert cache.get(data, "a") is None
 
@@ -325,17 +343,88 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(command, [str(program), "--json"], standalone_mode=False)
     assert done.return_value == 0, done.output
     values = json.loads(done.stdout)
-    assert values["reachable"] == ["exit", "ptrace"] and values["exact"] is True
+    assert set(values["reachable"]) == {"exit", "ptrace"} and values["exact"] is True
+    assert values["reachable"]["ptrace"] == {"file": "program", "function": "_start"}
+    document = loads(done.stdout, "x")
+    with Root("/") as root:
+        found = scan(root, [str(program)], cache=Cache(""))
+    assert (document.reached, document.entries) == (found.reached, found.entries)
     assert values["files"][0]["cached"] is False
     done = CliRunner().invoke(command, ["-q", str(tmp_path), "--entry", "/program"], standalone_mode=False)
     assert "reachable     2 of " in done.stdout and "ptrace  critical" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("{}",), ("{}", "/bin/true"), ("{}/nothing",)])
-def test_what_the_command_refuses(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_recording_of_a_container_and_the_files_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    program = build(tmp_path, START + "void _start(void) { call(101); call(60); }", *BARE)
+    for engine, wrong in (("process", False), ("podman", True)):
+        seen = replace(recording("exit", executable=str(program)), engine=engine)
+        (tmp_path / "seen.json").write_text(store.dumps(seen))
+        words = ["-q", "/", "--recording", str(tmp_path / "seen.json")]
+        done = CliRunner().invoke(command, words, standalone_mode=False)
+        assert done.return_value == 0
+        assert ("the recording is of a container" in done.stdout) == wrong
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{}",), "does not say which programs run in it"),
+        (("{}", "/bin/true"), "is a root file system, and there are other paths"),
+        (("{}/nothing",), "nothing: no such file"),
+        (("{}", "--entry", "/nothing"), "nothing could be scanned (/nothing: No such file or directory)"),
+        (("{}", "--entry", "/text"), "/text: no ELF file"),
+        (("{}", "--entry", "/cut"), "/cut: it is cut off: 5000 bytes, and what is loaded ends at"),
+        (
+            ("{}", "--entry", "/short"),
+            "/short: it is cut off: 40 bytes, and the header of an ELF file has 64",
+        ),
+        (("{}", "--entry", "/i386"), "/i386: it is for i386 (32 bits), and only x86_64"),
+        (("{}", "--entry", "/aarch64"), "/aarch64: it is for aarch64 (64 bits), and only x86_64"),
+        (("{}", "--entry", "/s390"), "/s390: it is for s390 (64 bits, big endian), and only x86_64"),
+        (("{}", "--entry", "/x", "--recording", "{}/other.json"), "was recorded on aarch64, and only x86_64"),
+        (("{}/layout",), "is an OCI layout and no root file system"),
+    ],
+)
+def test_what_the_command_refuses(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    elf = Path("/bin/true").read_bytes()
+
+    def made(name: str, data: bytes) -> None:
+        (tmp_path / name).write_bytes(data)
+
+    made("text", b"#no program\n")
+    made("cut", elf[:5000])
+    made("short", elf[:40])
+    made("i386", elf[:4] + b"\1" + elf[5:18] + b"\3\0" + elf[20:])
+    made("aarch64", elf[:18] + b"\xb7\0" + elf[20:])
+    made("s390", elf[:5] + b"\2" + elf[6:18] + b"\0\x16" + elf[20:])
+    other = replace(recording("read", executable="/x"), machine="aarch64")
+    (tmp_path / "other.json").write_text(store.dumps(other))
+    (tmp_path / "layout").mkdir()
+    (tmp_path / "layout" / "oci-layout").touch()
     words = [word.format(tmp_path) for word in arguments]
-    with pytest.raises(SecludeError):
+    with pytest.raises(SecludeError) as caught:
         CliRunner().invoke(command, words, standalone_mode=False, catch_exceptions=False)
+    assert message in caught.value.message
+
+
+def test_without_capstone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "capstone", None)
+    with pytest.raises(SecludeError, match="reads machine code, is not installed") as caught:
+        CliRunner().invoke(command, ["/bin/true"], standalone_mode=False, catch_exceptions=False)
+    assert caught.value.hint == "pip install 'seclude[static]'"
+
+
+def test_a_program_for_another_machine_is_named_beside_one_that_is_read(tmp_path: Path, cache: Cache) -> None:
+    """One that cannot be read does not hide the other, and is named."""
+    program = build(tmp_path, START + "void _start(void) { call(101); call(60); }", *BARE)
+    (tmp_path / "arm").write_bytes(Path("/bin/true").read_bytes()[:18] + b"\xb7\0" + bytes(100))
+    found = scanned(cache, program, tmp_path / "arm")
+    assert calls(found) == {"ptrace", "exit"}
+    assert "aarch64" in found.unread[str(tmp_path / "arm")]
+    assert not bracket(found.reached, [], scanned=found.entries, unread=found.unread).exact
 
 
 def test_the_work_for_one_file_is_limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -347,6 +436,39 @@ def test_the_work_for_one_file_is_limited(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("seclude.scanning.numbers.MOST_STEPS_ALL", 0)
     reasons = {site.reason for code in examine(Image(data), "x").codes for site in code.unresolved}
     assert reasons == {"too long to trace"}
+
+
+def test_names_that_are_looked_up(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = """
+        #define _GNU_SOURCE
+        #include <dlfcn.h>
+        int main(void) { return dlsym(RTLD_DEFAULT, "pkey_alloc") != 0; }
+    """
+    program = build(tmp_path, source)
+    found = scanned(cache, program)
+    assert "pkey_alloc" in calls(found)
+    assert [site for name, site in found.reached.sites if name == "program"] == []
+    for module in ("layout", "disassembly"):
+        monkeypatch.setattr(f"seclude.scanning.{module}.MOST_WORDS", 1)
+    sites = [site for name, site in scanned(Cache(""), program).reached.sites if name == "program"]
+    assert [site.reason for site in sites] == ["more than 1 names that it may look functions up by"]
+
+
+def test_pieces_that_are_too_long_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Path("/usr/bin/bash").read_bytes()
+    monkeypatch.setattr("seclude.scanning.numbers.LONGEST_PIECE", 16)
+    program = examine(Image(data), "x")
+    assert any(code.unresolved for code in program.codes) or not any(code.numbers for code in program.codes)
+
+
+@pytest.mark.parametrize("name", ["docker", "podman", "runc"])
+def test_functions_of_go_programs(name: str) -> None:
+    """Wherever the linker put their table: docker's lies among other data."""
+    path = f"/usr/{'sbin' if name == 'runc' else 'bin'}/{name}"
+    if not os.path.exists(path):
+        pytest.skip(f"{name} is not installed")
+    found = go_functions(Image(Path(path).read_bytes()))
+    assert {"main.main", "syscall.forkAndExecInChild1"} <= set(found.values())
 
 
 def test_long_pieces_are_read_in_bits(monkeypatch: pytest.MonkeyPatch) -> None:

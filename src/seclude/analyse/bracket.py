@@ -6,50 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..dangers import TIERS, category_of, danger_of
 from ..families import family_of
-from ..model.frozen import frozen
+from ..model.bracket import Beyond, Bracket, Outside, Place
 from ..model.recording import FirstSeen, Recording
 from ..portable import SIBLINGS
 from ..syscalls import name_of, names
-from .reach import Place, Reached
+from .reach import Reached
 
 ABI = "x86_64"
 
+OTHER_ABI = f"only calls of {ABI} are looked for"
 KERNEL = {
     "restart_syscall": "the kernel makes it, to go on with a call that a signal interrupted",
 }
-
-
-@frozen
-class Beyond:
-    """A call that is reachable and was not seen; `siblings` were, and are made in its place or do the same work."""
-
-    name: str
-    tier: str
-    reason: str
-    category: str
-    siblings: tuple[str, ...]
-    place: Place
-
-
-@frozen
-class Outside:
-    """A call that was seen and is not reachable; `reason` is empty where nothing explains it."""
-
-    name: str
-    executable: str
-    reason: str
-
-
-@frozen
-class Bracket:
-    """recorded <= needed <= reachable, of `known` calls in all. Unless it is `exact`, more may be reachable."""
-
-    recorded: tuple[str, ...]
-    reachable: tuple[str, ...]
-    beyond: tuple[Beyond, ...]
-    outside: tuple[Outside, ...]
-    known: int
-    exact: bool
 
 
 def bracket(
@@ -65,6 +33,7 @@ def bracket(
     """
     places = {name_of(ABI, number): place for number, place in reached.numbers.items()}
     known = names(ABI)
+    executables = tuple(scanned)
     reachable = frozenset(places) & known
     recorded = frozenset(name for recording in recordings for name in recording.names("app", abi=ABI))
     beyond = [_beyond(name, places[name], recorded) for name in reachable - recorded]
@@ -73,9 +42,12 @@ def bracket(
         recorded=tuple(sorted(recorded)),
         reachable=tuple(sorted(reachable)),
         beyond=tuple(beyond),
-        outside=tuple(_outside(reached, recordings, recorded - reachable, frozenset(scanned), unread)),
+        outside=tuple(_outside(reached, recordings, recorded - reachable, frozenset(executables), unread)),
         known=len(known),
-        exact=not (reached.sites or reached.opening or unread),
+        programs=executables,
+        sites=reached.sites,
+        opening=reached.opening,
+        unread=tuple(unread.items()),
     )
 
 
@@ -103,9 +75,13 @@ def _outside(
     found: dict[tuple[str, str], Outside] = {}
     for recording in recordings:
         for call in recording.calls:
-            if call.phase != "app" or call.abi != ABI or call.name not in missing:
+            if call.phase != "app" or (call.abi == ABI and call.name not in missing):
                 continue
             executable = call.first.executable if isinstance(call.first, FirstSeen) else ""
+            if call.abi != ABI:
+                name = f"{call.name} ({call.abi})"
+                found[name, executable] = Outside(name=name, executable=executable, reason=OTHER_ABI)
+                continue
             found[call.name, executable] = Outside(
                 name=call.name,
                 executable=executable,

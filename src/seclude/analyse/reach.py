@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..model.bracket import Place
 from ..model.frozen import frozen
 from ..model.program import Code, Program, Site
 
@@ -11,14 +12,6 @@ LOOK_UP = frozenset({"dlsym", "dlvsym"})
 OPEN = frozenset({"dlopen", "dlmopen"})
 FROM_AFAR = frozenset({"libc.so.6", "ld-linux-x86-64.so.2", "libdl.so.2"})
 """Whose own dlopen and dlsym do not count: they load what glibc documents (NSS, gconv, libgcc_s), see docs/scan.md."""
-
-
-@frozen
-class Place:
-    """Where a number is set: a file and a function in it."""
-
-    program: str
-    function: str
 
 
 @frozen

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 import click
 
 from .. import __version__, store
+from ..analyse.bracket import bracket
 from ..analyse.completeness import completeness
 from ..analyse.diff import difference, environments_for
+from ..model.bracket import Bracket
 from ..model.environment import NATIVE_ABIS, Environment
 from ..model.profile import PERMITTING, Profile
 from ..model.recording import Recording
 from ..outputs import Output
 from ..reports.compose import Allowance, Comparison, compose
 from ..reports.html import html, looks_like_report
+from ..scanning import document
 from ..syscalls import names
 from .complete import headline
 from .console import Console
@@ -60,6 +63,13 @@ _SIMILAR = "The engines' default is the one that is installed here; Docker's dif
     help="Say how the profile differs from this one; /dev/null: nothing was allowed.",
 )
 @click.option(
+    "--scan",
+    "scan_path",
+    metavar="FILE",
+    default="",
+    help="Say which further calls the programs can reach: what `seclude scan --json` wrote.",
+)
+@click.option(
     "--show-arguments",
     is_flag=True,
     help="Show arguments of calls, command lines and whole paths, which may tell secrets.",
@@ -78,6 +88,7 @@ def command(
     output: str,
     profile_path: str,
     previous_path: str,
+    scan_path: str,
     show_arguments: bool,
     title: str,
     engine_default: str,
@@ -106,6 +117,7 @@ def command(
         profile=allowance(profile_path or "The profile of these recordings", profile, where, known),
         others=others,
         comparison=_comparison(previous_path, profile, recordings, where),
+        bracket=_bracket(scan_path, recordings),
         curve=found.curve,
         completeness=[*headline(found), *(f"{note[:1].upper()}{note[1:]}." for note in found.notes)],
         title=title,
@@ -168,6 +180,14 @@ def _comparison(
     )
     changes = difference(old, profile, environments=places, recordings=recordings)
     return Comparison(label="no profile" if old is None else path, difference=changes)
+
+
+def _bracket(path: str, recordings: Sequence[Recording]) -> Bracket | None:
+    """The scan in a file, held against these recordings, whichever it was made with."""
+    if not path:
+        return None
+    scanned = document.read(path)
+    return bracket(scanned.reached, recordings, scanned=scanned.entries, unread=scanned.unread)
 
 
 def _others(path: str, where: Environment, known: frozenset[str]) -> list[Allowance]:

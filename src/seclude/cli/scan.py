@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
 from .. import store
-from ..analyse.bracket import Bracket, bracket
+from ..analyse.bracket import ABI, bracket
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, SecludeError
+from ..model.bracket import Bracket
+from ..model.recording import Recording
 from ..scanning.cache import Cache, default_directory
+from ..scanning.document import dumps
 from ..scanning.root import Root
+from ..scanning.saved import is_archive, opened
 from ..scanning.scan import Scan, executables, scan
+from ..scanning.tree import Tree
 from .console import Console, printable
 from .overview import Overview, Table, Words
 from .show import draw, plain
@@ -36,7 +41,7 @@ MOST_BEYOND = 400
 @click.option("--no-cache", is_flag=True, help="Read every file anew, and keep nothing.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, nothing left out.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which file is being read.")
-@click.argument("paths", metavar="ROOTFS|FILE...", nargs=-1, required=True)
+@click.argument("paths", metavar="IMAGE|ROOTFS|FILE...", nargs=-1, required=True)
 def command(
     recordings: tuple[str, ...],
     entries: tuple[str, ...],
@@ -48,17 +53,27 @@ def command(
 ) -> int:
     """Say which calls the programs of an image can reach at all: recorded <= needed <= reachable.
 
-    ROOTFS is a directory with a container's files; which programs in it, --recording and --entry say. FILEs are
-    programs of this machine. Nothing is executed. Exit status 2: a recorded call is not reachable, and nothing
-    explains it.
+    IMAGE is what `docker save`, `podman save` or `skopeo copy` wrote, or a root file system as a tar file; ROOTFS is a
+    directory with a container's files. Which programs in it, --recording and --entry say, or else the image. FILEs are
+    programs of this machine. Nothing is executed or unpacked. Exit status 2: a recorded call is not reachable, and
+    nothing explains it.
     """
-    root, files = _places(paths)
     seen = [store.read(path) for path in recordings]
-    wanted = tuple(dict.fromkeys((*files, *entries, *executables(seen))))
-    if not wanted:
-        raise SecludeError("there is no program to scan", hint="name one with --entry, or give a --recording")
+    for path, recording in zip(recordings, seen, strict=True):
+        if recording.machine != ABI:
+            raise SecludeError(
+                f"{path} was recorded on {recording.machine or 'an unknown machine'}, and only {ABI} is read",
+                hint=f"record on a machine of kind {ABI}, or scan without --recording",
+            )
     console = Console(quiet=quiet or as_json)
-    with Root(root) as place:
+    place, files, own = _place(paths)
+    with place:
+        wanted = tuple(dict.fromkeys((*files, *entries, *executables(seen)))) or own
+        if not wanted:
+            raise SecludeError(
+                f"{paths[0]} does not say which programs run in it",
+                hint="name one with --entry, or give a --recording",
+            )
         found = scan(
             place,
             wanted,
@@ -71,30 +86,54 @@ def command(
         raise SecludeError(f"nothing could be scanned ({reasons})")
     known = bracket(found.reached, seen, scanned=found.entries, unread=found.unread)
     if as_json:
-        click.echo(json.dumps(values(found, known)))
-    elif sys.stdout.isatty():
-        draw(overview(found, known, recorded=bool(seen)))
+        click.echo(dumps(found, known))
+        return _status(known)
+    shown = overview(found, known, seen=seen, here=isinstance(place, Root) and place.path == "/")
+    if sys.stdout.isatty():
+        draw(shown)
     else:
-        click.echo(plain(overview(found, known, recorded=bool(seen))), nl=False)
+        click.echo(plain(shown), nl=False)
+    return _status(known)
+
+
+def _status(known: Bracket) -> int:
     return EXIT_FINDINGS if any(not item.reason for item in known.outside) else EXIT_CLEAN
 
 
-def _places(paths: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """(the root, the programs): one directory, or files of this machine."""
-    directories = [path for path in paths if os.path.isdir(path)]
-    if not directories:
-        return "/", tuple(os.path.abspath(path) for path in paths)
+def _place(paths: tuple[str, ...]) -> tuple[Root | Tree, tuple[str, ...], tuple[str, ...]]:
+    """(the files, the programs named, the programs of the image): a directory, an archive, or files of this machine."""
+    whole = [path for path in paths if os.path.isdir(path) or is_archive(path)]
+    if not whole:
+        for path in paths:
+            if not os.path.exists(path):
+                raise SecludeError(
+                    f"{path}: no such file",
+                    hint=f"an image is scanned as a file: podman save -o image.tar {path}",
+                )
+        return Root("/"), tuple(os.path.abspath(path) for path in paths), ()
     if len(paths) > 1:
         raise SecludeError(
-            f"{directories[0]} is a directory, and there are other paths",
-            hint="give one ROOTFS and name programs in it with --entry, or give files only",
+            f"{whole[0]} is a root file system, and there are other paths",
+            hint="give one and name programs in it with --entry, or give programs of this machine only",
         )
-    return directories[0], ()
+    if not os.path.isdir(whole[0]):
+        saved = opened(whole[0])
+        return saved.tree, (), saved.programs
+    if os.path.exists(os.path.join(whole[0], "oci-layout")):
+        raise SecludeError(
+            f"{whole[0]} is an OCI layout and no root file system",
+            hint=f"put it in one file: tar -cf image.tar -C {whole[0]} .",
+        )
+    return Root(whole[0]), (), ()
 
 
-def overview(found: Scan, known: Bracket, *, recorded: bool) -> Overview:
-    """The bracket, then what is reachable and was not seen, then all that is not known."""
+def overview(found: Scan, known: Bracket, *, seen: Sequence[Recording] = (), here: bool = False) -> Overview:
+    """The bracket, then what is reachable and was not seen, then all that is not known.
+
+    `here`: the programs are this machine's own.
+    """
     reached = found.reached
+    recorded = bool(seen)
     facts = [("programs", ", ".join(printable(path) for path in found.entries) or "none")]
     if recorded:
         facts.append(("recorded", f"{len(known.recorded)} calls by the application"))
@@ -105,6 +144,10 @@ def overview(found: Scan, known: Bracket, *, recorded: bool) -> Overview:
         ("not read", _count(len(found.unread), "file") if found.unread else "nothing"),
         ("time", f"{found.seconds:.1f} s"),
     ]
+    if here and any(recording.engine not in ("", "process") for recording in seen):
+        facts.append(
+            ("files", "this machine's, and the recording is of a container: give its IMAGE or ROOTFS")
+        )
     if reached.opening:
         facts.append(("open at run time", ", ".join(printable(name) for name in reached.opening)))
     if {"execve", "execveat"}.intersection(known.reachable):
@@ -178,51 +221,3 @@ def _count(number: int, what: str) -> str:
 
 def _more(count: int, shown: int) -> str:
     return f"and {count - shown} more: --json has all" if count > shown else ""
-
-
-def values(found: Scan, known: Bracket) -> dict[str, object]:
-    """All of it as plain values."""
-    reached = found.reached
-    return {
-        "kind": "scan",
-        "version": 1,
-        "exact": known.exact,
-        "recorded": list(known.recorded),
-        "reachable": list(known.reachable),
-        "known": known.known,
-        "beyond": [
-            {
-                "call": item.name,
-                "danger": item.tier,
-                "reason": item.reason,
-                "category": item.category,
-                "siblings": list(item.siblings),
-                "file": item.place.program,
-                "function": item.place.function,
-            }
-            for item in known.beyond
-        ],
-        "outside": [
-            {"call": item.name, "executable": item.executable, "reason": item.reason}
-            for item in known.outside
-        ],
-        "unresolved": [
-            {"file": program, "address": site.address, "function": site.function, "reason": site.reason}
-            for program, site in reached.sites
-        ],
-        "opening": list(reached.opening),
-        "undefined": list(reached.undefined),
-        "programs": found.entries,
-        "files": [
-            {
-                "path": item.path,
-                "build_id": item.build_id,
-                "instructions": item.instructions,
-                "cached": item.cached,
-            }
-            for item in found.loaded
-        ],
-        "unread": found.unread,
-        "functions": {"reachable": reached.pieces, "all": reached.all_pieces},
-        "seconds": round(found.seconds, 3),
-    }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from heapq import nsmallest
 
 from ..dangers import CATEGORIES, TIERS, UNKNOWN, category_of, danger_of
+from ..model.bracket import Bracket
 from ..model.change import Difference
 from ..model.completeness import CurvePoint
 from ..model.frozen import frozen
@@ -24,8 +24,9 @@ from .page import (
     Page,
     Surface,
 )
+from .reach import reach
 from .redaction import Redaction
-from .seen import Seen, order, without_stage
+from .seen import Seen, first_makers, without_stage
 from .text import plural
 
 MOST_USES = 12
@@ -62,6 +63,7 @@ def compose(
     profile: Allowance,
     others: Sequence[Allowance] = (),
     comparison: Comparison | None = None,
+    bracket: Bracket | None = None,
     curve: Sequence[CurvePoint] = (),
     completeness: Sequence[str] = (),
     title: str = "",
@@ -71,7 +73,7 @@ def compose(
     """The page about at least one recording and the profile made of them, or given.
 
     `others` are what the profile is compared with for size; `curve` and `completeness` (sentences) say how far the
-    tests go. `arguments`: show arguments, paths and command lines.
+    tests go. `bracket` is what can be reached. `arguments`: show arguments, paths and command lines.
     """
     seen = Seen(recordings)
     shown = Redaction(arguments=arguments)
@@ -96,6 +98,7 @@ def compose(
         curve=tuple(curve) if seen.named_tests > 1 else (),
         completeness=tuple(completeness),
         surfaces=tuple(surfaces),
+        reach=reach(bracket, allowed, shown) if bracket else None,
         denials=denials[:MOST_DENIALS],
         more_denials=max(0, len(denials) - MOST_DENIALS),
         compared=shown.path(comparison.label) if comparison else "",
@@ -126,6 +129,7 @@ def _facts(recordings: Sequence[Recording], shown: Redaction) -> tuple[tuple[str
             "Recorded": each.created,
             "For": f"{each.duration:.1f} s",
             "Ran": confinement + (", no new privileges" if each.no_new_privileges else ""),
+            "Attached": "while it ran: start-up calls are missing" if each.attached else "",
             "Engine": " ".join(filter(None, (each.engine, each.runtime, each.runtime_version))),
             "Kernel": f"{each.kernel} on {each.machine}",
             "By": f"seclude {each.seclude}, tracer {each.tracer}",
@@ -204,7 +208,7 @@ def _entries(
     entries = {}
     for number, name in enumerate(sorted({*allowed, *seen.calls})[:MOST_CALL_ENTRIES]):
         made: Mapping[str, Call] = seen.calls.get(name, {})
-        first = nsmallest(MOST_USES, made.items(), key=lambda item: (*order(item[1]), item[0]))
+        first = first_makers(made, MOST_USES)
         danger = danger_of(name)
         state = ""
         if not made:

@@ -121,11 +121,58 @@ class ChangeEntry:
 
 
 @frozen
+class BeyondEntry:
+    """One call that can be reached and was not recorded; `place` is where its number is set."""
+
+    call: str
+    tier: str
+    reason: str
+    siblings: tuple[str, ...]
+    place: str
+    allowed: bool
+
+
+@frozen
+class OutsideEntry:
+    """One call that was recorded and cannot be reached; `reason` is empty where nothing explains it."""
+
+    call: str
+    program: str
+    reason: str
+
+
+@frozen
+class Reach:
+    """How many calls were recorded and how many can be reached, of `known`; unless `exact`, at least so many.
+
+    `beside`: calls that the profile allows and that cannot be reached. `sites` and `unread` are (where, why) of what is
+    open, `opening` the files that load others at run time.
+    """
+
+    recorded: int
+    reachable: int
+    known: int
+    exact: bool
+    programs: tuple[str, ...]
+    more_programs: int
+    beyond: tuple[BeyondEntry, ...]
+    more_beyond: int
+    outside: tuple[OutsideEntry, ...]
+    more_outside: int
+    beside: tuple[str, ...]
+    sites: tuple[tuple[str, str], ...]
+    more_sites: int
+    unread: tuple[tuple[str, str], ...]
+    more_unread: int
+    opening: tuple[str, ...]
+
+
+@frozen
 class Page:
     """Everything on the page. `facts` are (label, text); parts that are empty are left out.
 
     `completeness`: sentences about the tests and the curve. `common`: the calls that `common_share` percent of the
-    tests make. `more_*`: how many entries a list is short of.
+    tests make. `reach` is None where nothing was scanned. `more_*`: how many entries a list is short of.
     """
 
     title: str
@@ -142,6 +189,7 @@ class Page:
     curve: tuple[CurvePoint, ...] = ()
     completeness: tuple[str, ...] = ()
     surfaces: tuple[Surface, ...] = ()
+    reach: Reach | None = None
     denials: tuple[DeniedEntry, ...] = ()
     more_denials: int = 0
     compared: str = ""

@@ -13,7 +13,7 @@ import tempfile
 
 from ..model.program import Code, Program, Site
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what is read of a file; older entries are not looked at again and are removed."""
 
 MOST_ENTRIES = 512

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..model.program import Code, Program, Site
 from .image import DT_NEEDED, DT_RPATH, DT_RUNPATH, ET_EXEC, Image, NotElf
-from .layout import Layout
+from .layout import LOOKING_UP, MOST_WORDS, Layout
 
 MOST_CASES = 4096
 """Entries of one jump table."""
@@ -249,7 +249,7 @@ def examine(image: Image, name: str) -> Program:
     """The whole of one file; raises NotElf."""
     try:
         return _examine(image, name)
-    except (struct.error, ValueError, IndexError, OverflowError) as error:
+    except (struct.error, ValueError, LookupError, OverflowError) as error:
         raise NotElf(f"the file contradicts itself: {error}") from error
 
 
@@ -266,6 +266,12 @@ def _examine(image: Image, name: str) -> Program:
     roots = {layout.piece(address) for address in (image.entry, *layout.pointers) if layout.within(address)}
     for site in disassembly.unlisted() if roots else ():
         unresolved.setdefault(min(roots), []).append(site)
+    searched, all_words = layout.searched()
+    for index, imports in enumerate(disassembly.imports) if not all_words else ():
+        if imports.intersection(LOOKING_UP):
+            reason = f"more than {MOST_WORDS} names that it may look functions up by"
+            found = Site(address=layout.pieces[index][0], function=numbers.name(index), reason=reason)
+            unresolved.setdefault(index, []).append(found)
     codes = tuple(
         Code(
             name=numbers.name(index),
@@ -293,6 +299,6 @@ def _examine(image: Image, name: str) -> Program:
         roots=tuple(sorted(roots)),
         root_imports=tuple(sorted(layout.pointed - {""})),
         weak=tuple(sorted(layout.weak - {""})),
-        searched=layout.searched(),
+        searched=searched,
         instructions=disassembly.instructions,
     )

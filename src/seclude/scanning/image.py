@@ -22,6 +22,21 @@ MOST_NAMES = 128 * 1024 * 1024
 
 MAGIC = b"\x7fELF"
 EM_X86_64 = 62
+MACHINES = {
+    2: "sparc",
+    3: "i386",
+    8: "mips",
+    20: "ppc",
+    21: "ppc64",
+    22: "s390",
+    40: "arm",
+    62: "x86_64",
+    183: "aarch64",
+    243: "riscv",
+    258: "loongarch",
+}
+"""e_machine -> what it is called (elf.h)."""
+
 ET_EXEC, ET_DYN = 2, 3
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE, PT_EH_FRAME = 1, 2, 3, 4, 0x6474E550
 SHT_SYMTAB, SHT_DYNSYM = 2, 11
@@ -73,15 +88,7 @@ class Image:
 
     def _read(self) -> None:
         data = self.data
-        if data[:4] != MAGIC:
-            raise NotElf("no ELF file")
-        if (
-            len(data) < 64
-            or data[4] != 2
-            or data[5] != 1
-            or struct.unpack_from("<H", data, 18)[0] != EM_X86_64
-        ):
-            raise NotElf("not for x86_64 in 64 bits")
+        _check_kind(data)
         self.type, self.entry = struct.unpack_from("<H6xQ", data, 16)
         ph, sh = struct.unpack_from("<QQ", data, 32)
         ph_size, ph_count, sh_size, sh_count, names = struct.unpack_from("<HHHHH", data, 54)
@@ -90,10 +97,13 @@ class Image:
         if ph_size != 56 or ph_count > MOST_SEGMENTS or sh_count > MOST_SECTIONS:
             raise NotElf(f"{ph_count} segments and {sh_count} sections are beyond the limits")
         headers = [struct.unpack_from("<IIQQQQQQ", data, ph + at * 56) for at in range(ph_count)]
+        for kind, _, offset, _, _, size, _, _ in headers:
+            if kind == PT_LOAD and offset + size > len(data):
+                raise NotElf(f"it is cut off: {len(data)} bytes, and what is loaded ends at {offset + size}")
         self.segments = tuple(
             Segment(offset=offset, address=address, size=size, executable=bool(flags & 1))
             for kind, flags, offset, address, _, size, _, _ in headers
-            if kind == PT_LOAD and offset + size <= len(data)
+            if kind == PT_LOAD
         )
         self._tables = {kind: (offset, size, address) for kind, _, offset, address, _, size, _, _ in headers}
         self._notes = [(offset, size) for kind, _, offset, _, _, size, _, _ in headers if kind == PT_NOTE]
@@ -280,3 +290,19 @@ class Image:
             and self.offset(address) == offset
         ]
         return found or [("", s.address, s.offset, s.size) for s in segments]
+
+
+def _check_kind(data: bytes) -> None:
+    """Raise NotElf with the kind of file that it is, where it is not for x86_64."""
+    if data[:4] != MAGIC:
+        raise NotElf("no ELF file")
+    if len(data) < 64:
+        raise NotElf(f"it is cut off: {len(data)} bytes, and the header of an ELF file has 64")
+    big = data[5] == 2
+    machine = int.from_bytes(data[18:20], "big" if big else "little")
+    if data[4] != 2 or data[5] != 1 or machine != EM_X86_64:
+        name = MACHINES.get(machine, f"machine {machine}")
+        bits = {1: 32, 2: 64}.get(data[4], "unknown")
+        raise NotElf(
+            f"it is for {name} ({bits} bits{', big endian' if big else ''}), and only x86_64 in 64 bits is read"
+        )

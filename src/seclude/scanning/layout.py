@@ -10,7 +10,9 @@ from .image import ET_EXEC, Image, NotElf, Symbol
 
 LARGEST_CODE = 64 * 1024 * 1024
 MOST_PIECES = 600_000
-MOST_WORDS = 20_000
+MOST_WORDS = 300_000
+"""Node's library, with V8 in it, has 34,000."""
+
 MOST_VERSIONS = 64
 
 FUNCTIONS = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
@@ -176,18 +178,18 @@ class Layout:
         start = self.pieces[index][0] if index >= 0 else address
         return self.names.get(start) or f"{start:#x}"
 
-    def searched(self) -> tuple[str, ...]:
-        """The words of the data that dlsym may be given; none in a file that does not import it."""
+    def searched(self) -> tuple[tuple[str, ...], bool]:
+        """(the words of the data that dlsym may be given, whether these are all); none where dlsym is not imported."""
         if not self.imported.intersection(LOOKING_UP):
-            return ()
+            return (), True
         found: set[str] = set()
         for segment in self.image.segments:
             if not segment.executable:
                 for match in _WORD.finditer(self.image.data, segment.offset, segment.offset + segment.size):
-                    found.add(match.group().decode())
                     if len(found) >= MOST_WORDS:
-                        return tuple(sorted(found))
-        return tuple(sorted(found))
+                        return tuple(sorted(found)), False
+                    found.add(match.group().decode())
+        return tuple(sorted(found)), True
 
 
 def _called(image: Image, ranges: list[tuple[str, int, int, int]]) -> set[int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 
 from ..model.program import Program
-from .root import Root
+from .root import Files
 
 DEFAULTS = (
     "/lib/x86_64-linux-gnu",
@@ -26,7 +26,7 @@ MOST_INCLUDES = 100
 class Libraries:
     """Looks names up below one root. LD_LIBRARY_PATH is not known here: who sets it names the files himself."""
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Files) -> None:
         self._root = root
         self._configured = tuple(self._directories("/etc/ld.so.conf", [0])[:MOST_DIRECTORIES])
         self._configured += tuple(self._lines("/etc/ld-musl-x86_64.path"))

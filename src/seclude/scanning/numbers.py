@@ -138,8 +138,10 @@ class Numbers:
             found += self._through(index, piece.instructions[position - 1], register, low, site)
         elif not position and index and self._falls_into(index):
             ways += 1
-            before = self._piece(index - 1).instructions[-1]
-            found += self._through(index - 1, before, register, low, site)
+            if before := self._piece(index - 1).instructions[-1:]:
+                found += self._through(index - 1, before[0], register, low, site)
+            else:
+                self._lose(index, site, "the code before it is too long")
         if entered and self._called_from_afar(address):
             # The library's own syscall(): who imports it is traced there.
             if not (register == "rdi" and self._layout.names.get(start) == "syscall"):
@@ -157,7 +159,10 @@ class Numbers:
         if register[0] != "[":
             return register
         piece = self._piece(self._layout.piece(place))
-        if not piece.instructions[piece.at[place]][2].endswith("call"):
+        position = piece.at.get(place)
+        if position is None:
+            return ""
+        if not piece.instructions[position][2].endswith("call"):
             return register
         return f"[{distance(register) - 8}]" if distance(register) >= 8 else ""
 

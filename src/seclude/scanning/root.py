@@ -7,12 +7,23 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import Protocol
 
 from ..errors import SecludeError
 
 MOST_LINKS = 40
 LARGEST_FILE = 256 * 1024 * 1024
 MOST_ENTRIES = 10_000
+
+
+class Files(Protocol):
+    """What is asked of a root file system, in a directory (Root) or in an archive (Tree)."""
+
+    def read(self, path: str, most: int = ...) -> tuple[bytes, str]: ...
+
+    def exists(self, path: str) -> bool: ...
+
+    def names(self, path: str) -> list[str]: ...
 
 
 class Root:

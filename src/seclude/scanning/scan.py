@@ -15,7 +15,7 @@ from .cache import Cache
 from .disassembly import examine
 from .image import Image, NotElf
 from .libraries import Libraries
-from .root import Root
+from .root import Files
 
 MOST_FILES = 2000
 LONGEST = 600.0
@@ -23,6 +23,9 @@ LONGEST = 600.0
 
 MOST_SCRIPTS = 4
 ITSELF = "/proc/self/exe"
+DESCRIPTORS = ("/dev/fd/", "/proc/self/fd/")
+"""How the kernel names a program that fexecve() started."""
+
 NAME_SERVICES = re.compile(r"get(pw|gr|sp|host|serv|proto|net|addrinfo|nameinfo)\w*|initgroups|getgrouplist")
 UNWINDING = frozenset({"pthread_cancel", "pthread_exit", "backtrace"})
 LARGEST_CONFIGURATION = 65536
@@ -63,7 +66,7 @@ def executables(recordings: Sequence[Recording]) -> tuple[str, ...]:
 
 
 def scan(
-    root: Root,
+    root: Files,
     entries: Iterable[str],
     *,
     also: Iterable[str] = (),
@@ -104,7 +107,7 @@ def scan(
 class _Reader:
     """Collects the files, each once."""
 
-    def __init__(self, root: Root, cache: Cache, progress: Callable[[str], None]) -> None:
+    def __init__(self, root: Files, cache: Cache, progress: Callable[[str], None]) -> None:
         self._root = root
         self._cache = cache
         self._progress = progress
@@ -120,6 +123,9 @@ class _Reader:
 
     def enter(self, path: str) -> None:
         """A program that is started; a script is the program that its first line names."""
+        if path.startswith(DESCRIPTORS):
+            self.unread[path] = "it was started by a descriptor: which file that was is not known"
+            return
         at = path
         for _ in range(MOST_SCRIPTS):
             following = self._interpreter(at)
