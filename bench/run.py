@@ -62,8 +62,20 @@ def recordings(runs: int, progress: Callable[[str], None]) -> list[Table]:
     return tables(runs, progress)
 
 
+def reports(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from reports import tables
+
+    return tables(runs, progress)
+
+
 def attach(runs: int, progress: Callable[[str], None]) -> list[Table]:
     from attach import tables
+
+    return tables(runs, progress)
+
+
+def docker(runs: int, progress: Callable[[str], None]) -> list[Table]:
+    from docker_start import tables
 
     return tables(runs, progress)
 
@@ -76,7 +88,9 @@ PARTS = {
     "marks": marks,
     "profiles": profiles,
     "recordings": recordings,
+    "reports": reports,
     "attach": attach,
+    "docker": docker,
 }
 
 

@@ -18,18 +18,20 @@ from . import coverage_reports, store
 from .analyse.completeness import completeness
 from .analyse.diff import difference, environments_for
 from .analyse.gate import drift, gate
+from .analyse.gone import gone
 from .analyse.verify import Verification, never_made
 from .baseline import automatic
-from .errors import EngineError, OutputError, ProfileError
+from .errors import EngineError, OutputError, ProfileError, RecordingError
 from .formats import oci
 from .inputs import read_text
+from .joining import in_context
 from .keeping import Keeping
 from .model.change import Difference, Step
 from .model.configuration import Configuration, TestCommand
 from .model.finding import Finding
 from .model.frozen import frozen, replace
 from .model.profile import Profile
-from .model.recording import ABIS, NO_CONTEXT, PHASES, Call, Recording
+from .model.recording import Recording
 from .model.report import Report
 from .outputs import Output
 from .session import Settings, record_podman
@@ -77,7 +79,11 @@ class Pipeline:
         verifications = self._verify(made.profile)
         with self._step("compare"):
             changes = self._difference(committed, made.profile, recordings)
-            findings = [*self._gate(changes, recordings), *self._denied(verifications)]
+            findings = [
+                *self._gate(changes, recordings),
+                *self._denied(verifications),
+                *self._gone(recordings),
+            ]
             if self._run.check:
                 findings += drift(changes, self._shown)
         report = self._report(made, changes, findings, verifications, recordings, dropped)
@@ -122,9 +128,9 @@ class Pipeline:
                 started = time.monotonic()
                 recorded = record_podman(self._command(test), self._run.settings, self._progress, "")
                 self._check_status(test, recorded.status, time.monotonic() - started)
-                recordings.append(
-                    _in_context(recorded.recording, test.name, alone=len(self._told.tests) == 1)
-                )
+                # Where there is one test command only, all contexts are those that it names itself.
+                alone = len(self._told.tests) == 1
+                recordings.append(recorded.recording if alone else in_context(recorded.recording, test.name))
         return recordings
 
     def _check_status(self, test: TestCommand, status: int, seconds: float) -> None:
@@ -178,10 +184,13 @@ class Pipeline:
         except OSError as error:
             raise OutputError(f"{directory} cannot be made: {error.strerror}") from error
         for number, recording in enumerate(recordings, 1):
-            output = Output(
-                os.path.join(directory, f"recording-{number}.json"), "recording", store.looks_like_recording
-            )
+            output = Output(self._kept(number), "recording", store.looks_like_recording)
             output.write(store.dumps(recording))
+        # What a test command left that is no longer in the configuration is not of the last run.
+        number = len(recordings) + 1
+        while os.path.lexists(self._kept(number)):
+            os.unlink(self._kept(number))
+            number += 1
         self._keeping.write()
         if changes.empty and os.path.exists(self._output.path):
             return False
@@ -189,6 +198,33 @@ class Pipeline:
         return True
 
     # What is compared
+
+    def _kept(self, number: int) -> str:
+        """Where the recording of a test command is kept until the next run."""
+        return os.path.join(self._path(self._told.recordings), f"recording-{number}.json")
+
+    def _gone(self, recordings: Sequence[Recording]) -> tuple[Finding, ...]:
+        """What the run before made, as far as its recordings are there, and this one does not."""
+        before: list[Recording] = []
+        try:
+            while os.path.exists(path := self._kept(len(before) + 1)):
+                before.append(store.read(path))
+        except RecordingError as error:
+            self._progress(f"note: {error.message}: what is no longer made is not known")
+            return ()
+        keep = self._told.keep_for
+        ending = (
+            "the profile keeps it"
+            if keep < 0
+            else f"the profile keeps it for {keep} run{'' if keep == 1 else 's'} (keep-for)"
+        )
+        now = (call.name for recording in recordings for call in recording.calls if call.phase != "denied")
+        return gone(
+            before,
+            now,
+            profile_path=self._shown,
+            hint=f"bring the test back if the code still needs the call; {ending}",
+        )
 
     def _path(self, relative: str) -> str:
         return os.path.join(os.path.realpath(self._run.directory), relative)
@@ -292,18 +328,3 @@ def summary_of(changes: Difference) -> str:
         f"{len(changes.of(kind))} {kind}" for kind in ("added", "removed", "changed") if changes.of(kind)
     ]
     return ", ".join(parts) or "other differences"
-
-
-def _in_context(recording: Recording, name: str, *, alone: bool) -> Recording:
-    """A recording whose calls outside any context belong to the test command `name`, unless there is one only."""
-    if alone:
-        return recording
-    calls = (
-        replace(call, context=name) if call.context == NO_CONTEXT and call.phase == "app" else call
-        for call in recording.calls
-    )
-    return replace(recording, calls=tuple(sorted(calls, key=_order)))
-
-
-def _order(call: Call) -> tuple[int, int, str, str]:
-    return PHASES.index(call.phase), ABIS.index(call.abi), call.name, call.context

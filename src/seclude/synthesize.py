@@ -10,6 +10,7 @@ from .model.frozen import frozen, replace
 from .model.profile import ALLOW, ERRNO, LARGEST_ERRNO, Profile, Rule, errno_value
 from .model.recording import ABIS
 from .portable import siblings
+from .startup import caveats as caveats_of_start
 from .syscalls import ARCHITECTURES
 from .syscalls import names as syscall_names
 
@@ -61,6 +62,10 @@ def synthesize(
     to go by, or calls were lost; ProfileError for an unknown `default_errno`.
     """
     notes = _check(recordings, insist)
+    unseen = frozenset(name for recording in recordings for name in recording.unseen)
+    if unseen:
+        baseline = unseen.union(baseline)
+        notes.append(f"allowed without having been seen, which notify cannot: {', '.join(sorted(unseen))}")
     if default_errno and not 0 < (errno_value(default_errno) or 0) <= LARGEST_ERRNO:
         raise ProfileError(f"unknown errno {default_errno[:80]!r}", hint="a name such as EPERM or ENOSYS")
     if base is None:
@@ -74,6 +79,7 @@ def synthesize(
         added = additions(base, recordings, frozenset(baseline))
         notes.extend(added.notes)
         profile = _extended(base, recordings, added, notes)
+    notes.extend(caveats_of_start(recordings, profile))
     return Synthesis(profile=profile, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -82,7 +88,9 @@ def _check(recordings: Sequence[Recording], insist: bool) -> list[str]:
     if not any(recording.names() for recording in recordings):
         raise RecordingError(
             "no system call was recorded" if recordings else "there is no recording",
-            hint="record a container or a command that runs",
+            hint="give it something to do meanwhile, or a longer --duration"
+            if any(recording.attached for recording in recordings)
+            else "record a container or a command that runs",
         )
     notes = []
     for recording in recordings:
@@ -94,7 +102,8 @@ def _check(recordings: Sequence[Recording], insist: bool) -> list[str]:
             )
         if lost:
             notes.append(f"the recorder lost {lost} calls: the profile may deny what is needed")
-        made = (call for call in recording.calls if call.phase != "denied")
+        nameless = any(name.startswith("#") for phase, _, name in recording.kinds() if phase != "denied")
+        made = (call for call in recording.calls if nameless and call.phase != "denied")
         for abi, number in sorted({(call.abi, call.number) for call in made if not call.named}):
             notes.append(f"{abi} call number {number} has no name, so a profile cannot allow it")
     # A hostile program can call any number; the list of them is no use beyond its beginning.

@@ -44,13 +44,21 @@ def test_inputs(origin: Origin, action: Action) -> None:
     tests = f"./test.sh {HOSTILE}\n\n--profile=/etc/passwd\n"
     outcome = action.run(
         event,
-        workflow(image=HOSTILE, build=f"--github {HOSTILE}", test=tests, deny="read,write", review="high"),
+        workflow(
+            image=HOSTILE,
+            build=f"--github {HOSTILE}",
+            test=tests,
+            deny="read,write",
+            review="high",
+            **{"max-risk": "0.1"},
+        ),
     )
     assert outcome.succeeded, outcome
     assert action.arguments[1:2] == ["--github"]
     assert action.arguments[4:] == [
         f"--image={HOSTILE}",
         f"--build=--github {HOSTILE}",
+        "--max-risk=0.1",
         "--deny=read,write",
         "--review=high",
         f"--test=./test.sh {HOSTILE}",

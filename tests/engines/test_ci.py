@@ -164,6 +164,24 @@ def test_two_tests_are_told_apart(repository: Repository) -> None:
         assert (repository.directory / "reports" / name).stat().st_size > 100
 
 
+def test_the_gate_on_risk(repository: Repository) -> None:
+    """Three tests that are alike: what they say of the next one is that it may be one in so many."""
+    more = "".join(f'[[test]]\nname = "{name}"\nrun = ["sh", "-c", "ls /"]\n' for name in ("second", "third"))
+    repository.configure("ls /", more="max-risk = 0.1", after=more)
+    # A key above the tables is none of the gate's.
+    assert repository.ci().status == 1
+    repository.configure("ls /", after=f"{more}[gate]\nmax-risk = 0.1\n")
+    done = repository.ci("--report-dir", "reports")
+    assert (done.status, repository.profile.exists()) == (2, False), done
+    assert "max-risk is 0.1" in done.out
+    report = json.loads((repository.directory / "reports" / "report.json").read_text())
+    assert "gate/risk" in {finding["rule"] for finding in report["findings"]}
+    # The option wins over the file. 1 - 0.05^(1/3) is 0.63.
+    done = repository.ci("--max-risk", "0.7")
+    assert (done.status, repository.profile.exists()) == (0, True), done
+    assert repository.ci("--max-risk", "2").status == 1
+
+
 def test_what_github_reads(repository: Repository) -> None:
     repository.configure("ls /; mkdir /tmp/made")
     summary, outputs = repository.directory / "summary", repository.directory / "outputs"

@@ -37,4 +37,6 @@ def test_max_risk(tmp_path, max_risk, calls, expected):
 
 
 def test_test_commands_are_units(tmp_path):
-    assert findings(tmp_path, 0.9, *(recording([(name, "read")]) for name in "ab")) == []
+    assert findings(tmp_path, 0.9, *(recording([(name, "read")]) for name in "abc")) == []
+    # Of two neither says anything of what a third does: without both nothing is left.
+    assert findings(tmp_path, 0.9, *(recording([(name, "read")]) for name in "ab")) == ["gate/risk"]

@@ -8,7 +8,8 @@ units). What the tests themselves do not stand for, such as an attack or a rare 
 from __future__ import annotations
 
 from collections import Counter
-from math import exp, floor, lgamma, log, log1p, sqrt
+from itertools import accumulate
+from math import exp, floor, hypot, lgamma, log, log1p, sqrt
 
 from ..model.completeness import (
     Completeness,
@@ -23,7 +24,7 @@ from .incidence import by_file, by_recording, by_test, file_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ..model.recording import Recording
 
@@ -39,20 +40,24 @@ DISAGREEMENT = 2.0
 _NORMAL = 1.96
 """95 % of a normal distribution lies within so many standard deviations."""
 
+_ONE_SIDED = 1.645
+"""95 % of a normal distribution lies below so many standard deviations."""
+
 
 def completeness(recordings: Sequence[Recording]) -> Completeness:
     """What the recordings say of the next test, with the notes on how far to trust it."""
     tests = by_test(recordings)
-    if not recordings or not any(unit.calls for unit in tests.units):
+    calls = len(tests.outside.union(tests.makers))
+    if not tests.makers:
         return Completeness(
-            estimate=Unknown(reason="cannot be said: no test made a call", units=len(tests.units)),
-            calls=len(_made(tests)),
+            estimate=Unknown(reason="cannot be said: no test made a call", units=len(tests.names)),
+            calls=calls,
             outside=len(tests.outside),
         )
     first = estimate(tests)
     larger = [by_file(tests)]
-    # Recordings without contexts are the units already.
-    if any(not unit.name.startswith("recording ") for unit in tests.units):
+    # One recording is one unit, of which nothing can be said, and those without contexts are the units already.
+    if len(recordings) > 1 and any(not name.startswith("recording ") for name in tests.names):
         larger.append(by_recording(recordings))
     estimates = [estimate(incidence) for incidence in larger]
     others = tuple(each for each in estimates if isinstance(each, Estimate))
@@ -61,7 +66,7 @@ def completeness(recordings: Sequence[Recording]) -> Completeness:
         estimate=first,
         others=others,
         apart=apart,
-        calls=len(_made(tests)),
+        calls=calls,
         outside=len(tests.outside),
         curve=curve(tests),
         lone_calls=lone_calls(tests),
@@ -71,27 +76,46 @@ def completeness(recordings: Sequence[Recording]) -> Completeness:
 
 def estimate(incidence: Incidence) -> Estimate | Unknown:
     """R1/t and what goes with it; of fewer than two units nothing can be said."""
-    units = len(incidence.units)
+    kind, units = incidence.kind, len(incidence.names)
     if units < 2:
         what = {"test": "the recording has one unit", "file": "one file", "suite": "one recording"}
-        reason = what.get(incidence.kind, "one unit") if units else "no unit"
+        reason = what.get(kind, "one unit") if units else "no unit"
         return Unknown(reason=f"cannot be said: {reason}", units=units)
-    makers = _makers(incidence)
-    single = sum(number == 1 for number in makers.values())
-    double = sum(number == 2 for number in makers.values())
-    lone = sum(any(makers.get(call) == 1 for call in unit.calls) for unit in incidence.units)
+    makers = list(incidence.inside().values())
+    singles = [made for made in makers if made.bit_count() == 1]
+    doubles = [made for made in makers if made.bit_count() == 2]
+    alone = _any_of(singles)
+    lone = alone.bit_count()
+    pairs = len({made for made in doubles if not made & alone})
+    binomial = upper_bound(lone, units)
     return Estimate(
-        kind=incidence.kind,
+        kind=kind,
         units=units,
         lone=lone,
         risk=lone / units,
-        bound=upper_bound(lone, units),
-        single=single,
-        double=double,
-        new_calls=single / units,
-        missing=chao2(units, single, double),
+        bound=_together(lone / units, binomial, _ONE_SIDED * sqrt(2 * pairs) / units),
+        binomial=binomial,
+        pairs=pairs,
+        single=len(singles),
+        double=len(doubles),
+        new_calls=len(singles) / units,
+        missing=chao2(units, len(singles), len(doubles)),
         more_runs=max(0, floor(lone / WANTED + 1e-9) + 1 - units),
     )
+
+
+def share_bound(found: Estimate, tests: int) -> float:
+    """The upper bound, with one-sided 95 % confidence, of the share of the next `tests` that make a new call.
+
+    `bound` is on a probability. What a few tests do has luck of its own, whose variance p(1-p)/tests comes on top.
+    """
+    luck = _ONE_SIDED * sqrt(found.bound * (1 - found.bound) / tests)
+    return _together(found.risk, found.bound, luck)
+
+
+def _together(middle: float, bound: float, further: float) -> float:
+    """A bound widened by an independent error of size `further`: errors add as squares (Zou and Donner 2008)."""
+    return min(1.0, max(bound, middle + hypot(bound - middle, further)))
 
 
 def chao2(units: int, single: int, double: int) -> float:
@@ -106,52 +130,59 @@ def upper_bound(hits: int, trials: int, confidence: float = CONFIDENCE) -> float
     """
     if hits >= trials:
         return 1.0
+    whole = lgamma(trials + 1)
+    ways = [whole - lgamma(k + 1) - lgamma(trials - k + 1) for k in range(hits + 1)]
     low, high = hits / trials, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        if _at_most(hits, trials, middle) > 1 - confidence:
+        if _at_most(ways, trials, middle) > 1 - confidence:
             low = middle
         else:
             high = middle
     return high
 
 
-def _at_most(hits: int, trials: int, chance: float) -> float:
-    """The probability of at most `hits` in `trials`, in logarithms: the terms of large trials underflow."""
+def _at_most(ways: Sequence[float], trials: int, chance: float) -> float:
+    """The probability of fewer hits than `ways` has entries, the logarithms of the ways to have 0, 1, ... of `trials`.
+
+    In logarithms, as the terms of large trials underflow.
+    """
     if chance <= 0.0:
         return 1.0
     if chance >= 1.0:
-        return float(hits >= trials)
+        return float(len(ways) > trials)
     yes, no = log(chance), log1p(-chance)
-    return sum(
-        exp(lgamma(trials + 1) - lgamma(k + 1) - lgamma(trials - k + 1) + k * yes + (trials - k) * no)
-        for k in range(hits + 1)
-    )
+    return sum(exp(way + k * yes + (trials - k) * no) for k, way in enumerate(ways))
 
 
 def leave_file_out(tests: Incidence) -> float:
     """The share of tests that make a call which nothing outside their file makes; -1 with fewer than two files."""
-    files = {file_of(unit.name) for unit in tests.units} - {""}
-    if len(files) < 2:
+    if len({file_of(name) for name in tests.names} - {""}) < 2:
         return -1.0
     # A test whose name tells no file is a group of its own.
-    groups: dict[str, set[str]] = {}
-    for unit in tests.units:
-        for call in unit.calls - tests.outside:
-            groups.setdefault(call, set()).add(file_of(unit.name) or unit.name)
-    apart = sum(any(len(groups[call]) == 1 for call in unit.calls - tests.outside) for unit in tests.units)
-    return apart / len(tests.units)
+    groups = [file_of(name) or name for name in tests.names]
+    members: dict[str, int] = {}
+    for number, group in enumerate(groups):
+        members[group] = members.get(group, 0) | 1 << number
+    apart = _any_of(
+        made for made in tests.inside().values() if not made & ~members[groups[made.bit_length() - 1]]
+    )
+    return apart.bit_count() / len(groups)
+
+
+def _any_of(patterns: Iterable[int]) -> int:
+    found = 0
+    for pattern in patterns:
+        found |= pattern
+    return found
 
 
 def lone_calls(incidence: Incidence) -> tuple[LoneCall, ...]:
     """The calls that one unit alone makes, by unit."""
-    makers = _makers(incidence)
-    return tuple(
-        LoneCall(call=call, unit=unit.name)
-        for unit in incidence.units
-        for call in sorted(unit.calls)
-        if makers.get(call) == 1
+    alone = sorted(
+        (made.bit_length() - 1, call) for call, made in incidence.inside().items() if made.bit_count() == 1
     )
+    return tuple(LoneCall(call=call, unit=incidence.names[number]) for number, call in alone)
 
 
 def curve(incidence: Incidence) -> tuple[CurvePoint, ...]:
@@ -161,35 +192,32 @@ def curve(incidence: Incidence) -> tuple[CurvePoint, ...]:
     1971). Two calls are both missing if all units of either are, so that the variance needs only how many pairs of
     calls have how many units between them.
     """
-    units = len(incidence.units)
+    units, outside = len(incidence.names), len(incidence.outside)
     if not units:
         return ()
-    makers: dict[str, int] = {}
-    for index, unit in enumerate(incidence.units):
-        for call in unit.calls - incidence.outside:
-            makers[call] = makers.get(call, 0) | 1 << index
-    patterns = Counter(makers.values())
+    makers = incidence.inside()
+    patterns = list(Counter(makers.values()).items())
     one = Counter[int]()
     both = Counter[int]()
-    known = list(patterns.items())
-    for index, (pattern, times) in enumerate(known):
+    for index, (pattern, times) in enumerate(patterns):
         one[pattern.bit_count()] += times
         both[pattern.bit_count()] += times * times
-        for other, more in known[index + 1 :]:
+        for other, more in patterns[index + 1 :]:
             both[(pattern | other).bit_count()] += 2 * times * more
-    total, start = len(makers), len(incidence.outside)
+    total = len(makers)
+    logs = [0.0, *accumulate(log(number) for number in range(1, units + 1))]
     points = []
-    for number in _numbers(units):
-        missing = sum(times * _absent(units, size, number) for size, times in one.items())
-        squares = sum(times * _absent(units, size, number) for size, times in both.items())
+    for picked in _numbers(units):
+        missing = sum(times * _absent(logs, units, size, picked) for size, times in one.items())
+        squares = sum(times * _absent(logs, units, size, picked) for size, times in both.items())
         spread = _NORMAL * sqrt(max(0.0, squares - missing * missing))
-        mean = start + total - missing
+        mean = outside + total - missing
         points.append(
             CurvePoint(
-                units=number,
+                units=picked,
                 calls=mean,
-                low=max(float(start), mean - spread),
-                high=min(float(start + total), mean + spread),
+                low=max(float(outside), mean - spread),
+                high=min(float(outside + total), mean + spread),
             )
         )
     return tuple(points)
@@ -202,25 +230,11 @@ def _numbers(units: int) -> list[int]:
     return sorted({1 + round(step * (units - 1) / (MOST_POINTS - 1)) for step in range(MOST_POINTS)})
 
 
-def _absent(units: int, size: int, picked: int) -> float:
-    """The probability that none of `size` units is among `picked` of all."""
+def _absent(logs: Sequence[float], units: int, size: int, picked: int) -> float:
+    """The probability that none of `size` units is among `picked` of all; `logs` are the logarithms of factorials."""
     if size + picked > units:
         return 0.0
-    return exp(
-        lgamma(units - size + 1)
-        - lgamma(units - size - picked + 1)
-        - lgamma(units + 1)
-        + lgamma(units - picked + 1)
-    )
-
-
-def _makers(incidence: Incidence) -> Counter[str]:
-    """Call -> how many units make it, without those that are made outside any unit anyway."""
-    return Counter(call for unit in incidence.units for call in unit.calls - incidence.outside)
-
-
-def _made(incidence: Incidence) -> frozenset[str]:
-    return incidence.outside.union(*(unit.calls for unit in incidence.units))
+    return exp(logs[units - size] - logs[units - size - picked] - logs[units] + logs[units - picked])
 
 
 def _notes(
@@ -250,6 +264,8 @@ def _notes(
         )
     if any(recording.losses.calls or recording.losses.contexts for recording in recordings):
         notes.append("the recorder lost calls or names of tests: the estimate may be wrong either way")
+    if any(recording.attached for recording in recordings):
+        notes.append("a recording began while the program ran: what it calls to start is missing in it")
     return notes
 
 

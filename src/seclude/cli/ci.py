@@ -49,6 +49,13 @@ FILES: dict[str, Callable[[Report], str]] = {
     metavar="PERCENT",
     help="Least line coverage.",
 )
+@click.option(
+    "--max-risk",
+    type=click.FloatRange(0, 1),
+    default=None,
+    metavar="P",
+    help="Highest bound of the probability that the next test makes an unrecorded call; 0: not asked.",
+)
 @click.option("--deny", default=None, metavar="CALL,...", help="Calls that never come in.")
 @click.option("--review", default=None, metavar="CALL|TIER,...", help="Calls that need an acknowledgement.")
 @click.option("--timeout", type=click.FloatRange(1), default=None, metavar="S", help="For each test command.")
@@ -113,7 +120,7 @@ def _overrides(options: Mapping[str, Any]) -> dict[str, object]:
         told["test"] = list(options["tests"])
     gate: dict[str, object] = {
         name.replace("_", "-"): options[name]
-        for name in ("max_added", "min_coverage")
+        for name in ("max_added", "min_coverage", "max_risk")
         if options[name] is not None
     }
     for name in ("deny", "review"):

@@ -187,6 +187,8 @@ def _estimate(found: Estimate | Unknown) -> dict[str, object]:
         "lone": found.lone,
         "risk": found.risk,
         "bound": found.bound,
+        "binomial": found.binomial,
+        "pairs": found.pairs,
         "single": found.single,
         "double": found.double,
         "new_calls": found.new_calls,

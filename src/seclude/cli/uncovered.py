@@ -26,8 +26,7 @@ def found_uncovered(recordings: Sequence[Recording], report: str, directory: str
     """What the report and the sources below the directory say; raises CoverageError for the report alone."""
     files = read_lines(report)
     recorded = {call.name for recording in recordings for call in recording.calls if call.phase == "app"}
-    tests = [unit.name for unit in by_test(recordings).units]
-    return uncovered(files, _sources(files, directory), recorded, tests)
+    return uncovered(files, _sources(files, directory), recorded, by_test(recordings).names)
 
 
 def _sources(files: Sequence[FileLines], directory: str) -> dict[str, str]:

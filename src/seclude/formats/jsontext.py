@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    Build = Callable[[list[tuple[str, object]]], object]
+
 LARGEST = 256 * 1024 * 1024
 DEEPEST = 64
 _BLANKS = " \t\n\r"
@@ -31,7 +33,8 @@ class _Refused(ValueError):
         self.offset = offset
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of these members; refuses one that is given twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise _Refused("a field is given twice")
@@ -54,27 +57,27 @@ class _Options:
 
     strict = True
     object_hook = None
-    object_pairs_hook = staticmethod(_unique)
     parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_no_constant)
 
-    def __init__(self) -> None:
+    def __init__(self, build: Build) -> None:
+        self.object_pairs_hook = build
         self.memo: dict[str, str] = {}
 
 
-def _scanner() -> Callable[[str, int], tuple[object, int]]:
+def _scanner(build: Build) -> Callable[[str, int], tuple[object, int]]:
     try:
         from _json import make_scanner
 
-        return make_scanner(_Options())  # type: ignore[arg-type]
+        return make_scanner(_Options(build))  # type: ignore[arg-type]
     except (ImportError, AttributeError, TypeError):
         # Another Python, or one that has changed its internals.
         import json
 
         hooks: dict[str, Any] = {"parse_float": _finite, "parse_constant": _no_constant}
         scan: Callable[[str, int], tuple[object, int]]
-        scan = json.JSONDecoder(object_pairs_hook=_unique, **hooks).scan_once  # type: ignore[attr-defined]
+        scan = json.JSONDecoder(object_pairs_hook=build, **hooks).scan_once  # type: ignore[attr-defined]
         return scan
 
 
@@ -86,16 +89,18 @@ def decode(
     largest: int = LARGEST,
     deepest: int = DEEPEST,
     quote: bool = True,
+    build: Build = unique,
 ) -> object:
     """The value that `text` holds; raises `error` with `source`, line, column and, if `quote`, the line itself.
 
     Refused: a field given twice, NaN and Infinity, numbers beyond a double or of thousands of digits, more
-    than `largest` characters, more than `deepest` nested lists and objects.
+    than `largest` characters, more than `deepest` nested lists and objects. `build` makes an object of its members, if
+    not just as `unique` does.
     """
     if len(text) > largest:
         raise error(f"{source} is larger than {largest} characters")
     try:
-        value, end = _scanner()(text, _skip(text, 0))
+        value, end = _scanner(build)(text, _skip(text, 0))
         end = _skip(text, end)
         if end < len(text):
             raise _Refused("something follows the JSON value", end)

@@ -48,6 +48,7 @@ def text(around: Surroundings) -> str:
         'review = ["high"]',
         "# max-added = 5",
         "# min-coverage = 80",
+        "# max-risk = 0.1",
         "",
         "# [[gate.acknowledged]]",
         '# call = "ptrace"',

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from .frozen import frozen
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 KINDS = ("test", "file", "suite")
 """What one unit is: a test, all tests of one file, one recording."""
-
-
-@frozen
-class Unit:
-    """One thing that was run, and the calls the application made in it."""
-
-    name: str
-    calls: frozenset[str]
 
 
 @frozen
 class Incidence:
     """Which unit makes which call. `outside`: what the application calls in no unit, such as when it starts.
 
-    A call of `outside` is in every recording, whichever unit is left out, so that no unit stands alone with it.
+    `makers`: call -> the units that make it, as bits (1 << n for names[n]): thousands of units with hundreds of calls
+    each are counted and joined in no time. A call of `outside` is in every recording, whichever unit is left out, so
+    that no unit stands alone with it; it may be in `makers` too.
     """
 
     kind: str
-    units: tuple[Unit, ...]
+    names: tuple[str, ...]
+    makers: Mapping[str, int]
     outside: frozenset[str] = frozenset()
+
+    def inside(self) -> dict[str, int]:
+        """Call -> the units that make it, of the calls that depend on which units there are."""
+        return {call: units for call, units in self.makers.items() if call not in self.outside}
+
+    def calls_of(self, number: int) -> frozenset[str]:
+        """What one unit makes, calls that are made outside anyway included."""
+        return frozenset(call for call, units in self.makers.items() if units >> number & 1)
 
 
 @frozen
@@ -41,8 +48,10 @@ class Estimate:
     """What t = `units` units say of the next one that is like them.
 
     `lone` (R1): units that make a call which nothing else makes; `risk` = R1/t, the probability that the next unit
-    makes a call that was not recorded; `bound`: its upper bound with one-sided 95 % confidence. `single` and `double`
-    (Q1, Q2): calls of exactly one and exactly two units; `new_calls` = Q1/t, how many new ones the next unit makes.
+    makes a call that was not recorded. `binomial`: the upper bound of Clopper and Pearson for R1 of t. `pairs`: pairs
+    of others that make a call which nothing but these two makes; `bound`: the upper bound with these in it. Both are
+    with one-sided 95 % confidence. `single` and `double` (Q1, Q2): calls of exactly one and exactly two units;
+    `new_calls` = Q1/t, how many new ones the next unit makes.
     `missing`: at least so many calls are made by units like these and were not recorded (Chao2, bias-corrected).
     `more_runs`: further units until the risk is below 5 %, if the units that stand alone get no more.
     """
@@ -52,6 +61,8 @@ class Estimate:
     lone: int
     risk: float
     bound: float
+    binomial: float
+    pairs: int
     single: int
     double: int
     new_calls: float

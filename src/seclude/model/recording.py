@@ -8,6 +8,7 @@ from .frozen import frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .denial import Denial
+    from .origin import Origin
 
 FORMAT = "seclude-recording"
 VERSION = 1
@@ -114,6 +115,7 @@ class Observation:
     arguments: tuple[ArgumentValues, ...]
     losses: Losses
     denials: tuple[Denial, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 @frozen
@@ -121,7 +123,9 @@ class Recording:
     """What one container or process tree called. `calls` is sorted by (phase, abi, name, context).
 
     `denials`: what a filter refused or logged, where that was asked for, by time. The calls of phase `denied` are the
-    refused ones, without the processes.
+    refused ones, without the processes. `attached`: it ran already when the recording began, so that what it called to
+    start is missing. `unseen`: permitted calls that the tracer cannot see, whether they were made or not.
+    `origins`: the code that made the calls, where that was asked for, by time.
     """
 
     created: str
@@ -144,17 +148,29 @@ class Recording:
     arguments: tuple[ArgumentValues, ...] = ()
     losses: Losses = Losses()
     denials: tuple[Denial, ...] = ()
+    attached: bool = False
+    unseen: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+    def kinds(self) -> frozenset[tuple[str, str, str]]:
+        """(phase, ABI, name) of all calls: some hundred, where there may be a million calls of thousands of tests."""
+        found: frozenset[tuple[str, str, str]] | None = self.__dict__.get("_kinds")
+        if found is None:
+            found = frozenset({(call.phase, call.abi, call.name) for call in self.calls})
+            # What is frozen is looked through once.
+            object.__setattr__(self, "_kinds", found)
+        return found
 
     def names(self, *phases: str, abi: str = "") -> frozenset[str]:
         """The named calls of the given phases (runtime and app unless said otherwise), of one ABI or of all."""
         wanted = phases or ("runtime", "app")
         return frozenset(
-            call.name
-            for call in self.calls
-            if call.phase in wanted and call.named and (not abi or call.abi == abi)
+            name
+            for phase, of, name in self.kinds()
+            if phase in wanted and not name.startswith("#") and (not abi or of == abi)
         )
 
     def abis(self) -> tuple[str, ...]:
         """The ABIs that were used, in the order of ABIS."""
-        used = {call.abi for call in self.calls if call.phase != "denied"}
+        used = {abi for phase, abi, _ in self.kinds() if phase != "denied"}
         return tuple(abi for abi in ABIS if abi in used)

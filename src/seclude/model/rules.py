@@ -102,6 +102,15 @@ RULES = {
         why="The profile cannot be shown to be enough. Mostly the test is not repeatable: it leaves something behind.",
         remedy="Make the test repeatable; run it twice without seclude to see it fail.",
     ),
+    "no-longer-made": FindingRule(
+        title="A call that the tests no longer make",
+        meaning="The recordings that the last run kept have the call, with the tests that made it, and those of this "
+        "run do not.",
+        why="A test was removed or does less, or the code no longer makes the call. The profile keeps the call unless "
+        "`keep-for` says otherwise: what nobody needs is there for an attacker.",
+        remedy="If the code still needs the call, bring the test back: without it nothing shows that the profile is "
+        "enough. If not, set `keep-for`, or remove the call. Some calls depend on timing and come and go.",
+    ),
     "note": FindingRule(
         title="Something to know",
         meaning="What happened to a call when the profile was made, such as one that is no longer kept.",

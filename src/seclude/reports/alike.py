@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 
 from .page import Alike
 from .redaction import Redaction
@@ -28,13 +29,27 @@ def alike(seen: Seen, shown: Redaction) -> tuple[tuple[Alike, ...], int, tuple[s
         if tests >= _FEWEST_FOR_COMMON and number * 100 >= COMMON_PERCENT * tests
     )
     rare = frozenset(name for name, number in makers.items() if number == 1)
-    groups: dict[frozenset[str], list[str]] = {}
-    for test, calls in seen.tests.items():
-        if test:
-            groups.setdefault(frozenset(calls), []).append(test)
+    groups = _groups(seen)
     ranked = sorted(groups.items(), key=lambda item: (-len(item[0] & rare), -len(item[0]), min(item[1])))
     drawn = tuple(_group(calls, sorted(names), common, rare, shown) for calls, names in ranked[:MOST_GROUPS])
     return drawn, len(ranked) - len(drawn), tuple(sorted(common))
+
+
+def _groups(seen: Seen) -> dict[frozenset[str], list[str]]:
+    """The sets of calls that tests make -> those tests, by way of a table with a byte for each test and call."""
+    tests = sorted(seen.tests - {""})
+    places = {test: number for number, test in enumerate(tests)}
+    rows = []
+    for made in seen.calls.values():
+        row = bytearray(len(tests))
+        for test in made:
+            if test:
+                row[places[test]] = 1
+        rows.append(row)
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for test, column in zip(tests, zip(*rows, strict=True), strict=False):
+        alike.setdefault(column, []).append(test)
+    return {frozenset(compress(seen.calls, column)): names for column, names in alike.items()}
 
 
 def _group(

@@ -5,7 +5,8 @@ A recording of a large suite has millions of entries, each of which is looked at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from heapq import nsmallest
 from math import inf
 
 from ..model.recording import NO_CONTEXT, Call, FirstSeen, Recording
@@ -23,13 +24,12 @@ def without_stage(context: str) -> str:
 class Seen:
     """All recordings together: `calls` (name -> test -> the first Call in it) leave out what was refused.
 
-    `tests` (test -> the names of its calls) has the name "" for what was made outside of any test. `counts` are the
-    times a call was made, where that was counted; `abis` where it was made; `refused` are the entries of phase denied.
+    `tests` are all names of tests, and "" if something was made outside of any. `counts` are the times a call was made,
+    where that was counted; `abis` where it was made; `refused` are the entries of phase denied.
     """
 
     def __init__(self, recordings: Sequence[Recording]) -> None:
         self.calls: dict[str, dict[str, Call]] = {}
-        self.tests: dict[str, set[str]] = {}
         self.counts: dict[str, int] = {}
         self.abis: dict[str, set[str]] = {}
         self.refused: list[Call] = []
@@ -38,9 +38,7 @@ class Seen:
         self._tests_of: dict[str, str] = {}
         for number, recording in enumerate(recordings):
             self._add(number, recording)
-        for name, made in self.calls.items():
-            for test in made:
-                self.tests.setdefault(test, set()).add(name)
+        self.tests = frozenset[str]().union(*self.calls.values())
 
     @property
     def named_tests(self) -> int:
@@ -54,16 +52,15 @@ class Seen:
 
     def _add(self, number: int, recording: Recording) -> None:
         tests_of = self._tests_of
-        last: tuple[str, str, str] | None = None
+        last_phase = last_abi = last_name = ""
         made: dict[str, Call] = {}
         processes: set[int] = set()
-        programs = self.programs
+        pid, program = -1, ""
         for call in recording.calls:
             phase, name, first = call.phase, call.name, call.first
             # They come sorted, so that the lookups by name are made once for all contexts.
-            key = (phase, call.abi, name)
-            if key != last:
-                last = key
+            if name != last_name or call.abi != last_abi or phase != last_phase:
+                last_phase, last_abi, last_name = phase, call.abi, name
                 if phase != "denied":
                     made = self.calls.setdefault(name, {})
                     self.abis.setdefault(name, set()).add(call.abi)
@@ -78,11 +75,25 @@ class Seen:
             if test not in made or order(call) < order(made[test]):
                 made[test] = call
             if type(first) is FirstSeen:
-                processes.add(first.pid)
-                programs.add(first.executable or first.comm)
+                # Mostly it is the same process as before.
+                if first.pid != pid:
+                    pid = first.pid
+                    processes.add(pid)
+                if (first.executable or first.comm) != program:
+                    program = first.executable or first.comm
+                    self.programs.add(program)
             if call.count:
                 self.counts[name] = self.counts.get(name, 0) + call.count
         self.processes.update((number, pid) for pid in processes)
+
+
+def first_makers(made: Mapping[str, Call], most: int) -> list[tuple[str, Call]]:
+    """(test, call) of the first few, in the order of `order` and then by name."""
+    ranked = (
+        (call.phase != "app", call.first.time if type(call.first) is FirstSeen else inf, test)
+        for test, call in made.items()
+    )
+    return [(test, made[test]) for _, _, test in nsmallest(most, ranked)]
 
 
 def order(call: Call) -> tuple[bool, float]:
