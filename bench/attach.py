@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 
 from figures import Table, compared
 from programs import ROOT, Unmeasurable
@@ -18,6 +19,8 @@ from programs import ROOT, Unmeasurable
 sys.path.insert(0, str(ROOT / "tests" / "engines"))
 from podman_bed import Bed, open_bed
 from podman_config import missing
+
+from seclude.engines.tree import Tree
 
 SLICES = 8
 """Loads of each kind in a run; the lower quartile counts, as a shared machine is slower at times, never faster."""
@@ -50,6 +53,11 @@ REDIS = "exec redis-server --bind 127.0.0.1 --port 6379 --save '' --dir /tmp"
 UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
 
 
+Figures = tuple[float, float, float]
+WHAT = ("one request", "99 % of the requests stay below", "the server on a processor, for one request")
+"""What the three are, in us."""
+
+
 class TooLate(Exception):
     """The recorder came after the load."""
 
@@ -66,21 +74,30 @@ class Load:
         self._client = bed.podman("run", "--detach", *shared).succeeded().out.strip()
         self._rate = 1000.0
         self._await()
+        first = bed.podman("inspect", "--format", "{{.State.Pid}}", self._server).succeeded().out
+        self._processes = Tree(first=int(first)).processes()
 
-    def measured(self, seconds: int, attaching: bool = False) -> tuple[float, float]:
-        """(us a request, us that 99 % of the requests stay below) of one load, all of whose requests were answered."""
+    def measured(self, seconds: int, attaching: bool = False) -> Figures:
+        """The figures of one load, all of whose requests were answered."""
         load = self._redis if self.name == "redis" else self._nginx
         for _ in range(TRIES):
             try:
-                each, late = load(seconds, self.recorded() if attaching else nullcontext())
+                before = self._processor_time()
+                requests, each, late = load(seconds, self.recorded() if attaching else nullcontext())
             except TooLate:
                 continue
             self._rate = 1e6 / each
-            return each, late
+            return each, late, (self._processor_time() - before) / requests
         raise Unmeasurable(f"{self.name}: the recorder comes after a load of {seconds} s")
 
     def remove(self) -> None:
         self._bed.podman("rm", "--force", "--time", "0", self._client, self._server)
+
+    def _processor_time(self) -> float:
+        """us that the server has been on a processor: a busy machine makes it wait, which is not counted here."""
+        return (
+            sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in self._processes) / 1e3
+        )
 
     def _await(self) -> None:
         ask = {"redis": ("redis-cli", "ping"), "nginx": ("curl", "-sf", "http://127.0.0.1:8080/")}[self.name]
@@ -90,21 +107,23 @@ class Load:
                 raise Unmeasurable(f"{self.name} does not answer")
             time.sleep(0.1)
 
-    def _nginx(self, seconds: int, meanwhile: AbstractContextManager[None]) -> tuple[float, float]:
+    def _nginx(self, seconds: int, meanwhile: AbstractContextManager[None]) -> Figures:
         options = ("-t", "1", "-c", str(CONNECTIONS), "-d", f"{seconds}s", "--latency")
         text = self._run(meanwhile, "wrk", *options, "http://127.0.0.1:8080/")
         if "Socket errors" in text or "Non-2xx" in text:
             raise Unmeasurable(f"requests were lost:\n{text}")
         rate = float(re.findall(r"Requests/sec: +([\d.]+)", text)[0])
         [(late, unit)] = re.findall(r"99% +([\d.]+)(us|ms|s)\b", text)
-        return 1e6 / rate, float(late) * UNITS[unit]
+        requests = float(re.findall(r"(\d+) requests in", text)[0])
+        return requests, 1e6 / rate, float(late) * UNITS[unit]
 
-    def _redis(self, seconds: int, meanwhile: AbstractContextManager[None]) -> tuple[float, float]:
+    def _redis(self, seconds: int, meanwhile: AbstractContextManager[None]) -> Figures:
         # It ends with an error if one of its connections breaks or is refused.
-        options = ("-c", str(CONNECTIONS), "-n", str(int(seconds * self._rate)), "-t", "set", "--csv")
+        requests = int(seconds * self._rate)
+        options = ("-c", str(CONNECTIONS), "-n", str(requests), "-t", "set", "--csv")
         text = self._run(meanwhile, "redis-benchmark", *options)
         [row] = csv.DictReader(text.splitlines())
-        return 1e6 / float(row["rps"]), float(row["p99_latency_ms"]) * 1e3
+        return requests, 1e6 / float(row["rps"]), float(row["p99_latency_ms"]) * 1e3
 
     def _run(self, meanwhile: AbstractContextManager[None], *command: str) -> str:
         """What a client says that runs in the server's network; `meanwhile` is entered once it runs."""
@@ -146,7 +165,7 @@ class Load:
 
 
 def tables(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    """Two tables for each server; raises Unmeasurable."""
+    """Three tables for each server; raises Unmeasurable."""
     reason = missing()
     if reason:
         raise Unmeasurable(f"podman: {reason}")
@@ -164,34 +183,31 @@ def tables(runs: int, progress: Callable[[str], None]) -> list[Table]:
 def _tables(load: Load, client: str, runs: int, progress: Callable[[str], None]) -> Sequence[Table]:
     for _ in range(2):
         load.measured(SECONDS)  # caches are warm, and the rate is known
-    each: dict[str, list[float]] = {}
-    late: dict[str, list[float]] = {}
+    samples: list[dict[str, list[float]]] = [{}, {}, {}]
     for run in range(runs):
         progress(f"{load.name} under load: run {run + 1} of {runs}")
         for name, values in _taken(load).items():
-            each.setdefault(name, []).append(_lower(value[0] for value in values))
-            late.setdefault(name, []).append(_lower(value[1] for value in values))
+            for place, each in enumerate(samples):
+                each.setdefault(name, []).append(_lower(value[place] for value in values))
     return [
         Table(
             f"{load.name} under {client}, {CONNECTIONS} connections: {what}",
             "us",
             (
-                compared(ALONE, samples),
-                compared(RECORDED, samples, (ALONE, LIMIT)),
-                compared(ALONE_LONG, samples),
-                compared(ATTACHING, samples, (ALONE_LONG, LIMIT)),
+                compared(ALONE, each),
+                compared(RECORDED, each, (ALONE, LIMIT)),
+                compared(ALONE_LONG, each),
+                compared(ATTACHING, each, (ALONE_LONG, LIMIT)),
             ),
             ("every request was answered",),
         )
-        for what, samples in (("one request", each), ("99 % of the requests stay below", late))
+        for what, each in zip(WHAT, samples, strict=True)
     ]
 
 
-def _taken(load: Load) -> dict[str, list[tuple[float, float]]]:
-    """Both figures of each load of one run, by kind; the kinds in turn."""
-    taken: dict[str, list[tuple[float, float]]] = {
-        name: [] for name in (ALONE, RECORDED, ALONE_LONG, ATTACHING)
-    }
+def _taken(load: Load) -> dict[str, list[Figures]]:
+    """The figures of each load of one run, by kind; the kinds in turn."""
+    taken: dict[str, list[Figures]] = {name: [] for name in (ALONE, RECORDED, ALONE_LONG, ATTACHING)}
     for number in range(SLICES):
         taken[ALONE].append(load.measured(SECONDS))
         with load.recorded():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ SWITCHES = ("switches", "40", "250")
 """Chunks in a slice and operations in a chunk: some 40 ms a slice, under 1 ms a chunk."""
 
 STRACED = ("calls", "4", "500")
+NOTIFIED = ("calls", "20", "500")
 QUANTILE = 0.1
 """Of the chunks: those that nothing else on the machine held up."""
 
@@ -85,6 +87,11 @@ class Overhead:
         try:
             samples["strace -c"] = self._strace()
             figures.append(compared("strace -c", samples, (empty, 0), ("seclude, recorded", 0)))
+        except Unmeasurable as error:
+            failures.append(str(error))
+        try:
+            samples["notify"] = self._notify()
+            figures.append(compared("notify", samples, ("untraced", 0), ("seclude, recorded", 0)))
         except Unmeasurable as error:
             failures.append(str(error))
         return self._table("One getppid call", figures, failures)
@@ -210,6 +217,21 @@ class Overhead:
             if done.returncode:
                 raise Unmeasurable(f"strace: {done.stderr.decode(errors='replace').strip()}")
             values.append(min(float(line) for line in done.stdout.split()))
+        return values
+
+    def _notify(self) -> list[float]:
+        """Without eBPF: every call waits for an answer of `seclude record --tracer notify`."""
+        start = "import sys; from seclude.cli import main; sys.exit(main())"
+        values = []
+        for _ in range(self._runs):
+            with tempfile.TemporaryDirectory() as scratch:
+                wanted = ["record", "--quiet", "--tracer", "notify", "--recording", Path(scratch) / "r.json"]
+                command = [sys.executable, "-c", start, *wanted, "--", self._directory / METER, *NOTIFIED]
+                done = subprocess.run(command, input=b"g", capture_output=True)
+            if done.returncode:
+                raise Unmeasurable(f"notify: {done.stderr.decode(errors='replace').strip()}")
+            chunks = sorted(float(line) for line in done.stdout.split())
+            values.append(chunks[int(len(chunks) * QUANTILE)])
         return values
 
     @contextmanager

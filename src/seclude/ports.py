@@ -20,10 +20,14 @@ else:
 class Target:
     """One process tree to record: `pid` is the process that will exec the entrypoint, not yet past it.
 
+    `running`: it is past it, and every call counts from now on as the application's; `Tracer.begin` marks that process
+    alone, which hands it on to the children it has from then on.
+
     `unconfined`: no seccomp filter will be installed, so calls count from that exec on; otherwise they count once
     a thread has more than `base_filters` filters. `mnt_namespace` and `pid_namespace` (inode numbers, 0 for none)
     are the target's own: processes that enter them from outside belong to it. `arguments`: call name -> indices of
-    the arguments whose distinct values are wanted. `denials`: look for refused calls too.
+    the arguments whose distinct values are wanted. `denials`: look for refused calls too. `stacks`: keep the origins
+    of calls; somebody must look at them meanwhile (Witness).
     """
 
     pid: int
@@ -33,7 +37,9 @@ class Target:
     pid_namespace: int = 0
     counts: bool = False
     denials: bool = False
+    stacks: bool = False
     arguments: Mapping[str, Sequence[int]] = {}
+    running: bool = False
 
 
 class Tracer(Protocol):

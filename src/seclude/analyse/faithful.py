@@ -31,6 +31,8 @@ _ABIS = {
     "armv7l": ("arm",),
 }
 
+_PRIVATE = 0x0F0000  # __ARM_NR_BASE, arch/arm/include/uapi/asm/unistd.h
+
 AMBIGUOUS = "ambiguous"
 MULTIPLEXED = "multiplexed"
 UNNAMED = "unnamed"
@@ -139,8 +141,11 @@ def faithful(
 
 def _numbers(abi: str) -> Iterator[int]:
     """All numbers of the table and between them, some beyond, and -1, by which a tracer skips a call."""
-    highest = max(number_of(abi, name) or 0 for name in names_of(abi))
-    yield from range(highest + 4)
+    named = {number_of(abi, name) or 0 for name in names_of(abi)}
+    private = sorted(number for number in named if number >= _PRIVATE)
+    yield from range(max(named.difference(private)) + 4)
+    # Between those of all processors and Arm's own there are a million that nothing is behind.
+    yield from range(_PRIVATE - 1, private[-1] + 4) if private else ()
     yield from (1023, 4095, 0x3FFF_FFFF)
     if abi != "x32":
         yield -1

@@ -122,6 +122,7 @@ _CHOICES: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "confined": all,
     "no_new_privileges": all,
     "attached": any,
+    "unseen": lambda values: tuple(sorted(set[str]().union(*values))),
     "capabilities": _shared,
 }
 """Field -> what the merged recording has, if the recordings differ; the first one's value where nothing is said."""

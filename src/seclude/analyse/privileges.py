@@ -34,6 +34,8 @@ def leaving(recording: Recording, baselines: Sequence[Baseline]) -> Leaving | No
         return NotMeasured(reason="no-new-privileges is set already")
     if not recording.runtime:
         return NotMeasured(reason="no container runtime was involved")
+    if recording.attached:
+        return NotMeasured(reason="the recording began after its runtime's calls")
     if not recording.confined:
         return NotMeasured(reason="the container ran without a filter, so its runtime's calls were not seen")
     version = recording.runtime_version.split("+")[0]

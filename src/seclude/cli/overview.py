@@ -243,8 +243,10 @@ def _facts(recording: Recording) -> tuple[tuple[str, str], ...]:
         ("image", _cell(recording.image)),
         ("container", _cell(recording.container)),
         ("ran", confinement),
+        ("attached", "while it ran: start-up calls are missing" if recording.attached else ""),
         ("capabilities", printable(", ".join(recording.capabilities), longest=4 * LONGEST_CELL)),
         ("lost", losses(recording.losses)),
+        ("not visible", printable(", ".join(recording.unseen), longest=4 * LONGEST_CELL)),
     )
     return tuple((label, text) for label, text in facts if text)
 

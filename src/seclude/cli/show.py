@@ -194,7 +194,7 @@ def recording_values(recording: Recording) -> dict[str, object]:
     """The recording as plain values: its facts, its calls over all contexts, and the contexts."""
     simple = (
         "created duration seclude tracer kernel machine engine runtime runtime_version image container confined "
-        "no_new_privileges counted"
+        "no_new_privileges counted attached"
     ).split()
     lost = recording.losses
     return {

@@ -20,12 +20,18 @@ _ID = 64
 
 @frozen
 class Running:
-    """A container that runs: `pid` is its first process, as the host sees it."""
+    """A container that runs: `pid` is its first process, as the host sees it.
+
+    `image` and `runtime` as the engine names them, `command` with the entrypoint; empty where it does not say.
+    """
 
     engine: str
     identity: str
     name: str
     pid: int
+    image: str = ""
+    runtime: str = ""
+    command: tuple[str, ...] = ()
 
 
 def running(name: str, engines: Sequence[str] = ENGINES) -> Running:
@@ -34,7 +40,7 @@ def running(name: str, engines: Sequence[str] = ENGINES) -> Running:
         raise EngineError(f"{name[:80]!r} is no name of a container", hint="see `podman ps`")
     present = [engine for engine in engines if shutil.which(engine)]
     if not present:
-        raise EngineError("neither podman nor docker is installed", hint="watch a process with --pid")
+        raise EngineError("neither podman nor docker is installed", hint="name a process: --pid PID")
     reasons = []
     for engine in present:
         found = _inspect(engine, name)
@@ -49,12 +55,13 @@ def running(name: str, engines: Sequence[str] = ENGINES) -> Running:
         if engine == "docker" and not belongs(found.pid, found.identity):
             raise EngineError(
                 f"container {name} runs on another machine than this one, or has ended",
-                hint="watch it there; `docker context show` and DOCKER_HOST say where docker's engine is",
+                hint="do it there; `docker context show` and DOCKER_HOST say where docker's engine is",
             )
         return found
     raise EngineError(
         f"there is no container {name} ({'; '.join(reasons)})",
-        hint=f"see `{present[0]} ps --all`; rootless containers are their user's alone",
+        hint=f"see `{present[0]} ps --all`; rootless containers are their user's alone: "
+        "name their first process with --pid",
     )
 
 
@@ -74,8 +81,17 @@ def _inspect(engine: str, name: str) -> Running | str:
         [entry] = json.loads(done.stdout)
         state = entry["State"]
         pid = int(state["Pid"]) if state["Running"] else 0
-        return Running(engine=engine, identity=str(entry["Id"]), name=str(entry["Name"]).lstrip("/"), pid=pid)
-    except (ValueError, KeyError, TypeError) as error:
+        return Running(
+            engine=engine,
+            identity=str(entry["Id"]),
+            name=str(entry["Name"]).lstrip("/"),
+            pid=pid,
+            # Podman has names of its own for the first two.
+            image=str(entry.get("ImageName") or entry.get("Config", {}).get("Image") or ""),
+            runtime=str(entry.get("OCIRuntime") or entry.get("HostConfig", {}).get("Runtime") or ""),
+            command=tuple(map(str, [entry.get("Path") or "", *(entry.get("Args") or ())])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its answer is not understood: {error}"
 
 

@@ -14,8 +14,11 @@ from .tables import Tables
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..model.recording import Observation
     from ..ports import Target
+    from .adoption import Adoption
     from .watch import DenialWatch
 
 OBJECT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "recorder.bpf.o")
@@ -68,17 +71,22 @@ class EbpfTracer:
             | (layout.FLAG_COUNTS if target.counts else 0)
             | (layout.FLAG_WATCH if target.denials else 0)
             | (layout.FLAG_ARGUMENTS if target.arguments else 0)
+            | (layout.FLAG_STACKS if target.stacks else 0)
         )
         sets = (0,) * layout.SET_WORDS
         started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        record = (*sets, started, 0, 0, 0, 0, 0, flags, target.base_filters, *(0,) * 8)
-        mark = (number, flags | layout.FLAG_INIT, 0, layout.SLOW_SET, 0, target.base_filters)
+        record = [*sets, started, 0, 0, 0, 0, 0, flags, target.base_filters, *(0,) * 8]
+        mark: tuple[int, ...] = (number, flags | layout.FLAG_INIT, 0, layout.SLOW_SET, 0, target.base_filters)
         try:
+            if target.running:
+                mark = self._adoption(number).first(target.pid, mark, record)
             self._put("targets", layout.ID.pack(number), layout.TARGET.pack(*record))
             Tables(self._library_(), self._map).ask_arguments(number, target.arguments)
             self._add_namespaces(number, target)
-            if target.denials:
+            if target.denials or target.stacks:
                 self._watch()
+            if target.stacks:
+                self._watch_first_times()
             process = os.pidfd_open(target.pid)
             try:
                 key = process.to_bytes(4, "little")
@@ -93,7 +101,7 @@ class EbpfTracer:
                 error.add_note(str(unforgotten))
             if error.errno == errno.E2BIG:
                 reason = "too many recordings at once"
-            elif error.errno == errno.ESRCH:
+            elif error.errno == errno.ESRCH or not os.path.exists(f"/proc/{target.pid}"):
                 reason = f"process {target.pid} has ended"
             else:
                 reason = str(error)
@@ -101,6 +109,25 @@ class EbpfTracer:
                 f"the recording cannot begin: {reason}", hint="see `seclude hook status`"
             ) from error
         return number
+
+    def adopt(self, number: int, processes: Mapping[int, int]) -> int:
+        """Mark further processes of a running target, pid -> seccomp filters that it has; how many had no mark.
+
+        Those that have ended are passed over. Whoever calls it lists them again until there is no new one: some were
+        started meanwhile, by others that had no mark yet.
+        """
+        try:
+            adopted = self._adoption(number).adopt(processes)
+            if adopted:
+                self._raise_generation()
+        except OSError as error:
+            raise TraceError(f"the processes that run already cannot be marked: {error}") from error
+        return adopted
+
+    def _adoption(self, number: int) -> Adoption:
+        from .adoption import Adoption  # not needed where a recording begins with the container
+
+        return Adoption(self._library_(), self._map, number)
 
     def observe(self, number: int) -> Observation:
         """What has been seen so far of a target; raises TraceError if there is none of that number."""
@@ -238,6 +265,28 @@ class EbpfTracer:
             watcher.pin(self._pins)
         finally:
             watcher.close()
+
+    def _watch_first_times(self) -> None:
+        """Have the watch see the first time of each call too, which costs every process on the machine as well."""
+        if not self._pins:
+            if self._watcher is not None:
+                self._watcher.start_first_times(self._map)
+            return
+        if os.path.exists(os.path.join(self._pins, layout.STACKS_LINK)):
+            return
+        from .watch import OWN, SHARED, DenialWatch
+
+        watcher = DenialWatch(library=self._library_())
+        pinned: dict[str, int] = {}
+        try:
+            for name in (*SHARED, *OWN):
+                pinned[name] = self._library_().get(os.path.join(self._pins, name))
+            watcher.start_first_times(pinned.__getitem__)
+            watcher.pin_links(self._pins)
+        finally:
+            watcher.close()
+            for descriptor in pinned.values():
+                os.close(descriptor)
 
     def _watch_is_pinned(self) -> bool:
         return bool(self._pins) and os.path.exists(os.path.join(self._pins, layout.WATCH_LINK))
