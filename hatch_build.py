@@ -80,8 +80,8 @@ def compile_objects(root: Path) -> list[Path]:
     return [compile_object(root, source, root / target) for source, target in OBJECTS.items()]
 
 
-def compile_object(root: Path, source: str, target: Path) -> Path:
-    """Compile one of the sources under `root`; raises BuildError."""
+def compile_object(root: Path, source: str, target: Path, *, wanted: str = "") -> Path:
+    """Compile one of the sources under `root`, for this machine or the `wanted` one of TARGETS; raises BuildError."""
     if not (root / source).exists():
         raise BuildError(f"{source} is missing from {root}: build from a whole checkout or sdist")
     clang = compiler()
@@ -92,7 +92,7 @@ def compile_object(root: Path, source: str, target: Path) -> Path:
         output = Path(scratch) / target.name
         # v3: atomic operations that return the old value (Linux 5.12); older versions of clang stay at v1.
         command = [clang, "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3"]
-        command += [f"-D__TARGET_ARCH_{TARGETS[machine()]}", f"-ffile-prefix-map={root}=."]
+        command += [f"-D__TARGET_ARCH_{TARGETS[wanted or machine()]}", f"-ffile-prefix-map={root}=."]
         command += [*(f"-I{path}" for path in includes), "-c", source, "-o", str(output)]
         run = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
         if run.returncode:

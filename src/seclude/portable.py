@@ -36,6 +36,7 @@ SIBLINGS = (
     "dup dup2 dup3",
     "pipe pipe2",
     "poll ppoll ppoll_time64",
+    "pause ppoll ppoll_time64",
     "select _newselect pselect6 pselect6_time64",
     "epoll_create epoll_create1",
     "epoll_wait epoll_pwait epoll_pwait2",

@@ -124,6 +124,11 @@ class TestFresh:
         assert "lost 3 calls" in synthesize([seen], insist=True).notes[0]
         assert synthesize([recording("read", losses=Losses(facts=9))]).notes == ()
 
+    def test_what_the_tracer_cannot_see_is_allowed_with_a_note(self):
+        made = synthesize([recording("read", unseen=("write",)), recording("open")])
+        assert made.profile.rules[0].names == ("open", "read", "write")
+        assert "allowed without having been seen, which notify cannot: write" in made.notes
+
 
 class TestOnTop:
     def test_an_allowed_call_adds_nothing_and_another_one_rule(self):

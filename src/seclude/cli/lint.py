@@ -9,7 +9,7 @@ import click
 
 from ..analyse.lint import Runtime, lint
 from ..analyse.minimize import permitted
-from ..baseline import baselines, calls_of
+from ..baseline import baselines, calls_of, ordered_version
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, ProfileError, SecludeError
 from ..formats import oci
 from ..inputs import read_text
@@ -96,7 +96,7 @@ def _runtime(text: str) -> Runtime:
 
 
 def _called(name: str, version: str) -> Runtime:
-    newest = max(item.version for item in baselines() if item.runtime == name)
+    newest = max((item.version for item in baselines() if item.runtime == name), key=ordered_version)
     return Runtime(
         name=name,
         version=version or newest,

@@ -32,8 +32,8 @@ def synthesis_options(function: F) -> F:
                 "--baseline",
                 default="auto",
                 metavar="auto|none|RUNTIME,...",
-                help="Add what these OCI runtimes need (runc, crun). auto: the runtime in use, where the container "
-                "ran unconfined and so did not show it.",
+                help="Add what these OCI runtimes need (runc, crun, or a file that `seclude baseline record` wrote). "
+                "auto: the runtime in use, where the container ran unconfined and so did not show it.",
             ),
             click.option(
                 "--errno",
