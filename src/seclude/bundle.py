@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LARGEST_CONFIG = 16 * 1024 * 1024
 LARGEST_STORE = 64 * 1024 * 1024
+ENGINE_ANNOTATION = "io.seclude.engine"
+ENGINES = ("docker", "containerd", "crio")
 IMAGE_ANNOTATIONS = ("io.kubernetes.cri-o.ImageName", "io.kubernetes.cri.image-name")
 
 
@@ -47,7 +49,7 @@ def read_container(bundle: str, container: str, runtime_pid: int) -> Container:
     runtime = _runtime(runtime_pid)
     return Container(
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        engine=_engine(process),
+        engine=_engine(process, _member(config, "annotations").get(ENGINE_ANNOTATION)),
         runtime=os.path.basename(runtime),
         runtime_path=runtime,
         image=_image(config, bundle, container),
@@ -58,6 +60,16 @@ def read_container(bundle: str, container: str, runtime_pid: int) -> Container:
         # The bounding set is what engines go by when they resolve a profile's includes and excludes.
         capabilities=tuple(sorted(_strings(capabilities.get("bounding")))),
     )
+
+
+def listener_of(bundle: str) -> str:
+    """The socket that a bundle's seccomp profile names for its listener; empty if none, or it cannot be read."""
+    path = os.path.join(bundle, "config.json")
+    try:
+        config = jsontext.decode(read_text(path, limit=LARGEST_CONFIG, error=SecludeError), path)
+    except SecludeError:
+        return ""
+    return str(_member(_member(config, "linux"), "seccomp").get("listenerPath", ""))
 
 
 def _member(value: object, name: str) -> dict[str, object]:
@@ -85,8 +97,13 @@ def _runtime(pid: int) -> str:
         return ""
 
 
-def _engine(process: dict[str, object]) -> str:
-    """Podman says so in the environment (`container=podman`); that is the container's to forge, so only one name."""
+def _engine(process: dict[str, object], annotation: object) -> str:
+    """Our runtime wrapper says so in an annotation, podman in the environment (`container=podman`).
+
+    Both may be the container's to forge, so only these names.
+    """
+    if isinstance(annotation, str) and annotation in ENGINES:
+        return annotation
     return "podman" if "container=podman" in _strings(process.get("env")) else "oci"
 
 

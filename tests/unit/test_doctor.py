@@ -595,6 +595,13 @@ class TestRootless:
         os.chmod(os.path.join(machine[1][0], "newuidmap"), 0o755)
         assert "has no privilege" in rootless.check(*machine).found
 
+    def test_no_user_notification(self, machine, root):
+        put(root, "/proc/sys/kernel/seccomp/actions_avail", "kill_thread errno allow\n")
+        check = rootless.check(*machine)
+        assert (check.state, "no user notification" in check.found) == (DEGRADED, True)
+        put(root, "/proc/sys/kernel/seccomp/actions_avail", "kill_thread errno user_notif allow\n")
+        assert rootless.check(*machine).state == OK
+
     def test_nothing_can_be_read(self, root):
         check = rootless.check(str(root))
         assert (check.state, "unknown" in check.found) == (DEGRADED, True)

@@ -82,7 +82,7 @@ def capabilities(root: str = "") -> Check:
     held = {bit for bit in (_SYS_ADMIN, _PERFMON, _BPF) if effective >> bit & 1}
     if _SYS_ADMIN not in held and held != {_PERFMON, _BPF}:
         found = f"neither CAP_SYS_ADMIN nor CAP_BPF and CAP_PERFMON (effective: {effective:#x})"
-        return missing(name, found, "run as root: `sudo seclude ...`")
+        return missing(name, found, "run as root: `sudo seclude ...`; without, `seclude record` uses notify")
     try:
         namespace = os.readlink(root + "/proc/self/ns/user")
     except OSError:

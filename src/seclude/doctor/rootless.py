@@ -1,4 +1,4 @@
-"""What ordinary users can do here: user namespaces, their ranges of ids, and the eBPF that they do not have."""
+"""What ordinary users can do here: user namespaces, their ranges of ids, and recording without eBPF."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ _KNOBS = {
 
 
 def check(root: str = "", search: tuple[str, ...] = (), user: tuple[str, ...] = ()) -> Check:
-    """Whether rootless containers can run; that eBPF does not record them is said in any case.
+    """Whether rootless containers can run, and be recorded by user notification, for eBPF is refused there.
 
     `user` has the names of whoever asks, none for root, who asks for everybody.
     """
     name = "rootless"
     # Even 0 gives users only what sees their own sockets, no tracing (bpf(2), EPERM).
     value = look.contents(root, "/proc/sys/kernel/unprivileged_bpf_disabled").strip()
-    ebpf = f"eBPF is root's (unprivileged_bpf_disabled {value or 'unknown'}): it does not record rootless containers"
+    ebpf = f"eBPF is root's (unprivileged_bpf_disabled {value or 'unknown'}): rootless containers are recorded by notify"
     lacking = []
+    actions = look.contents(root, "/proc/sys/kernel/seccomp/actions_avail").split()
+    if actions and "user_notif" not in actions:
+        lacking.append(("the kernel has no user notification, which notify needs", "boot Linux 5.5 or newer"))
     for knob, closed in _KNOBS.items():
         if look.contents(root, knob).strip() == closed:
             lacking.append(

@@ -42,7 +42,7 @@ def threads():
     for worker in workers:
         worker.join()
     event = threading.Event()
-    threading.Timer(0.05, event.set).start()
+    threading.Timer(0.5, event.set).start()
     assert not event.wait(0.01) and event.wait(5)
     with lock:
         assert not lock.acquire(timeout=0.02)
