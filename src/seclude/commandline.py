@@ -42,9 +42,12 @@ class RunCommand:
 
         Letters may be joined, and the last may have its value joined to it: -itd, -eA=b.
         """
-        words = iter(self.rest)
+        return self._given(iter(self.rest), [])
+
+    def _given(self, words: Iterator[str], image: list[str]) -> Iterator[tuple[str, str]]:
         for word in words:
             if not word.startswith("-") or word == "--":
+                image.append(next(words, "") if word == "--" else word)
                 return
             name, equals, value = word.partition("=")
             if name.startswith("--"):
@@ -58,6 +61,14 @@ class RunCommand:
                 joined = word[len(switches) + 2 :]
                 name, value, takes_value = f"-{letters[len(switches)]}", joined.removeprefix("="), not joined
             yield name, next(words, "") if takes_value else value
+
+    @property
+    def image(self) -> str:
+        """The image that the command names; empty where it names none."""
+        image: list[str] = []
+        for _ in self._given(iter(self.rest), image):
+            pass
+        return image[0] if image else ""
 
     def values(self, name: str) -> tuple[str, ...]:
         """The values that an option of `run` is given, in their order."""

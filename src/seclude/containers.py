@@ -8,7 +8,7 @@ from . import __version__, bundle
 from .errors import OutputError, ProfileError, SecludeError, TraceError
 from .inputs import read_text
 from .model.frozen import frozen
-from .outputs import Output, allowed_directories
+from .outputs import Output, read_policy
 from .ports import Target
 from .registrations import Registration, Registrations, Request, start_of
 from .trace.ebpf import EbpfTracer
@@ -25,11 +25,16 @@ UNSAVED = "unsaved"
 
 @frozen
 class Places:
-    """Where the recorder is pinned, where registrations are kept, and the policy file."""
+    """Where the recorder is pinned, where registrations are kept, and the policy file.
+
+    `trusted`: root chose the paths of what is read and written. Elsewhere, users of an engine's interface did, who are
+    held to a policy even where root has written none.
+    """
 
     bpffs: str
     state: str
     policy: str
+    trusted: bool = True
 
 
 # What only the end of a recording needs is imported there: each import delays the start of a container.
@@ -70,19 +75,18 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
     """Check all that can be checked, then record process `pid` as the container; raises SecludeError, nothing left."""
     if os.geteuid() != 0:
         raise TraceError("recording containers needs root", hint="run the engine as root")
+    _check_places(request, places)
     arguments = _arguments(request)
-    directories = allowed_directories(places.policy)
-    for output in _outputs(request.profile, request.recording).values():
-        output.check(directories)
     known = bundle.read_container(bundle_path, container, os.getppid())
     target = Target(
         pid=pid,
         unconfined=not known.confined,
-        base_filters=_filters_of(pid),
+        base_filters=filters_of(pid),
         mnt_namespace=_own_namespace(pid, "mnt"),
         pid_namespace=_own_namespace(pid, "pid"),
         counts=request.counts,
         denials=request.denials,
+        stacks=request.stacks,
         arguments=arguments,
     )
     tracer = EbpfTracer(bpffs=places.bpffs)
@@ -98,6 +102,22 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
         except SecludeError:
             _end(tracer, number, registrations)
             raise
+
+
+def _check_places(request: Request, places: Places) -> None:
+    """Raise OutputError for a path that may not be written or, where its chooser is not trusted, read."""
+    policy = read_policy(places.policy, trusted=places.trusted)
+    sessions = os.path.join(os.path.realpath(places.state), "session-")
+    for output in _outputs(request.profile, request.recording).values():
+        # `seclude record` reads the recording from a directory of its own, which no policy need name.
+        output.check(None if places.trusted and output.path.startswith(sessions) else policy)
+    if request.base and not places.trusted:
+        # What is read comes out again in the profile.
+        policy.admit(request.base)
+        if os.path.realpath(request.base) != request.base:
+            raise OutputError(
+                f"{request.base}: a part of the path is a symbolic link", hint="give the real path"
+            )
 
 
 def _arguments(request: Request) -> Mapping[str, Sequence[int]]:
@@ -131,7 +151,7 @@ def _own_namespace(pid: int, kind: str) -> int:
     return 0 if theirs == os.stat(f"/proc/self/ns/{kind}").st_ino else theirs
 
 
-def _filters_of(pid: int) -> int:
+def filters_of(pid: int) -> int:
     """How many seccomp filters a process runs under; 1 where the kernel only says that there are some."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
@@ -166,6 +186,19 @@ def finish(container: str, places: Places) -> tuple[str, ...]:
             registrations.remove(container)
             _clear_stillborn(tracer, registrations)
             _end(tracer, registration.number, registrations)
+
+
+def snapshot(container: str, places: Places) -> tuple[Request, Recording]:
+    """What was asked of a container's recording, and the recording as it stands; it goes on. Raises TraceError."""
+    with Registrations(places.state) as registrations:  # so that nobody ends it meanwhile
+        registration = registrations.get(container)
+        tracer = EbpfTracer(bpffs=places.bpffs)
+        if registration is None or not tracer.pinned():
+            raise TraceError(f"container {container} is not being recorded", hint="see `seclude hook status`")
+        try:
+            return registration.request, recording_of(registration, tracer)
+        finally:
+            tracer.close()
 
 
 def _clear_stillborn(tracer: EbpfTracer, registrations: Registrations) -> None:
@@ -226,6 +259,7 @@ def recording_of(registration: Registration, tracer: EbpfTracer) -> Recording:
         arguments=observed.arguments,
         losses=observed.losses,
         denials=observed.denials,
+        origins=observed.origins,
     )
 
 

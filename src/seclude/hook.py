@@ -11,12 +11,16 @@ import sys
 from . import bpffs, containers
 from .errors import EXIT_CLEAN, EXIT_ERROR, SecludeError
 from .formats import jsontext
+from .model.frozen import replace
 from .outputs import POLICY
+from .pods import is_pod, own_annotations
 from .registrations import STATE, Registrations, Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .registrations import Registration
 
 ANNOTATION = "io.containers.trace-syscall"
 RECORDING_ANNOTATION = "io.seclude.recording"
@@ -24,6 +28,7 @@ COUNTS_ANNOTATION = "io.seclude.counts"
 BASE_ANNOTATION = "io.seclude.base"
 DENIALS_ANNOTATION = "io.seclude.denials"
 ARGUMENTS_ANNOTATION = "io.seclude.arguments"
+STACKS_ANNOTATION = "io.seclude.stacks"
 LARGEST_STATE = 16 * 1024 * 1024
 
 
@@ -78,7 +83,8 @@ def leave() -> None:
 def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ...]:
     """Begin or finish the recording of the container in `state` (OCI runtime-spec, "State"); notes for the user."""
     annotations = state.get("annotations")
-    request = request_of(annotations if isinstance(annotations, dict) else {})
+    annotations = annotations if isinstance(annotations, dict) else {}
+    request = request_of(own_annotations(annotations))
     if request is None:
         return ()
     container = str(state["id"])
@@ -88,13 +94,29 @@ def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ..
     pid = state.get("pid")
     if not isinstance(pid, int) or pid <= 0:
         raise SecludeError(f"the container's state has no process: pid {pid!r}")
+    if is_pod(annotations):
+        _check_alone(request, container, Registrations(places.state))
+        # Pods are made by users of an interface, whatever the hooks file says.
+        places = replace(places, trusted=False)
     containers.begin(container, pid, str(state.get("bundle", "")), request, places)
     return ()
 
 
+def _check_alone(request: Request, container: str, registrations: Iterable[Registration]) -> None:
+    """Raise SecludeError where another container that is being recorded will write to one of the same files."""
+    wanted = {path for path in (request.profile, request.recording) if path}
+    for other in registrations:
+        shared = wanted & {other.request.profile, other.request.recording}
+        if shared and other.known.container != container and other.alive():
+            raise SecludeError(
+                f"{min(shared)}: container {other.known.container} is being recorded to the same file",
+                hint=f"give each container of a pod a file of its own: {ANNOTATION}/CONTAINER: of:/absolute/output",
+            )
+
+
 def places_of(arguments: Sequence[str]) -> containers.Places:
     """The places in the hook's command line, as `seclude hook install` wrote it."""
-    values = {"--bpffs": bpffs.DEFAULT, "--state-dir": STATE, "--policy": POLICY}
+    values = {"--bpffs": bpffs.DEFAULT, "--state-dir": STATE, "--policy": POLICY, "--paths-by": "root"}
     rest = list(arguments)
     while rest:
         name = rest.pop(0)
@@ -104,7 +126,12 @@ def places_of(arguments: Sequence[str]) -> containers.Places:
                 hint="the hooks file is written by `seclude hook install`",
             )
         values[name] = rest.pop(0)
-    return containers.Places(bpffs=values["--bpffs"], state=values["--state-dir"], policy=values["--policy"])
+    return containers.Places(
+        bpffs=values["--bpffs"],
+        state=values["--state-dir"],
+        policy=values["--policy"],
+        trusted=values["--paths-by"] == "root",
+    )
 
 
 def state_of(raw: bytes) -> dict[str, object]:
@@ -148,6 +175,7 @@ def request_of(annotations: Mapping[str, object]) -> Request | None:
         counts=_switch(annotations, COUNTS_ANNOTATION),
         denials=_switch(annotations, DENIALS_ANNOTATION),
         arguments=_switch(annotations, ARGUMENTS_ANNOTATION),
+        stacks=_switch(annotations, STACKS_ANNOTATION),
     )
 
 

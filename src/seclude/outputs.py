@@ -11,10 +11,11 @@ import os
 import stat
 
 from .errors import OutputError
+from .model.frozen import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 MODE = 0o644
 LARGEST_REPLACED = 64 * 1024 * 1024
@@ -22,28 +23,27 @@ SPACE_WANTED = 1024 * 1024
 """Bytes that must be free before a recording begins: a profile has some 2 kB, a recording some 20 kB a test."""
 
 POLICY = "/etc/seclude/policy.toml"
+DIRECTORY = "/var/lib/seclude"
+"""Where users of an engine's interface may have outputs written without a policy; root makes it, or nothing is."""
 
 
 class Output:
     """One file to be written: `kind` is what may be replaced ("seccomp profile"), `is_kind` tells it by its text."""
 
-    def __init__(self, path: str, kind: str, is_kind: Callable[[str], bool]) -> None:
+    def __init__(self, path: str, kind: str, is_kind: Callable[[str], bool], *, mode: int = MODE) -> None:
         self.path = path
+        self._mode = mode
         self._kind = kind
         self._is_kind = is_kind
 
-    def check(self, directories: Sequence[str] | None = None) -> None:
-        """Raise OutputError if `write` would be refused now; leaves nothing behind.
-
-        `directories`: where writing is allowed at all (None: anywhere).
-        """
-        if directories is not None and not any(_lies_in(self.path, directory) for directory in directories):
-            raise OutputError(
-                f"{self.path}: the policy allows output only in {', '.join(directories) or 'no directory'}",
-                hint=f"choose another path, or see {POLICY}",
-            )
+    def check(self, policy: Policy | None = None) -> None:
+        """Raise OutputError if `write` would be refused now, or the policy forbids it; leaves nothing behind."""
+        if policy is not None:
+            policy.admit(self.path)
         directory, name = self._open_directory()
         try:
+            if policy is not None:
+                policy.admit_owner(self.path, os.fstat(directory).st_uid)
             self._check_existing(directory, name)
             descriptor, beside = self._create_beside(directory)
             try:
@@ -70,7 +70,7 @@ class Output:
                     data = memoryview(text.encode("utf-8"))
                     while data:
                         data = data[os.write(descriptor, data) :]
-                    os.fchmod(descriptor, MODE)
+                    os.fchmod(descriptor, self._mode)
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
@@ -209,17 +209,50 @@ def _lies_in(path: str, directory: str) -> bool:
     return path.startswith(directory.rstrip("/") + "/")
 
 
-def allowed_directories(policy: str = POLICY) -> tuple[str, ...] | None:
-    """The `output-directories` of the policy file, None without one; raises OutputError if it is not sound.
+@frozen
+class Policy:
+    """Where outputs may be written: below which directories (None: any), and whose the directory may be (None: any's).
 
     Paths are compared as written: since no link is followed, a path that begins with a directory lies in it.
     """
+
+    directories: tuple[str, ...] | None = None
+    owners: tuple[int, ...] | None = None
+
+    def admit(self, path: str) -> None:
+        """Raise OutputError for a path that lies elsewhere."""
+        allowed = self.directories
+        if allowed is None or (
+            ".." not in path.split("/") and any(_lies_in(path, directory) for directory in allowed)
+        ):
+            return
+        raise OutputError(
+            f"{path}: the policy allows only paths in {', '.join(allowed) or 'no directory'}",
+            hint=f"choose another path, or see {POLICY}",
+        )
+
+    def admit_owner(self, path: str, owner: int) -> None:
+        """Raise OutputError where the directory of `path` belongs to somebody else."""
+        if self.owners is not None and owner not in self.owners:
+            raise OutputError(
+                f"{path}: its directory belongs to the user {owner}, and the policy allows those of "
+                f"{', '.join(map(str, self.owners)) or 'nobody'}",
+                hint=f"choose another path, or see directory-owners in {POLICY}",
+            )
+
+
+UNTRUSTED = Policy(directories=(DIRECTORY,), owners=(0,))
+"""What holds for users of an engine's interface, whoever they are, where root has written no policy."""
+
+
+def read_policy(policy: str = POLICY, *, trusted: bool = True) -> Policy:
+    """The policy file's content, or what holds without one; raises OutputError if it is not sound."""
     try:
         with open(policy, "rb") as file:
             status = os.fstat(file.fileno())
             raw = file.read()
     except FileNotFoundError:
-        return None
+        return Policy() if trusted else UNTRUSTED
     except OSError as error:
         raise OutputError(f"{policy} cannot be read: {os.strerror(error.errno or 0)}") from error
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
@@ -233,12 +266,32 @@ def allowed_directories(policy: str = POLICY) -> tuple[str, ...] | None:
     except (ValueError, UnicodeDecodeError) as error:
         raise OutputError(f"{policy}: {error}") from error
     directories = table.pop("output-directories", None)
+    owners = table.pop("directory-owners", None)
     if table:
         raise OutputError(
-            f"{policy}: unknown key {sorted(table)[0]!r}", hint="the one key is output-directories"
+            f"{policy}: unknown key {sorted(table)[0]!r}",
+            hint="the keys are output-directories and directory-owners",
         )
     if not isinstance(directories, list) or not all(
         isinstance(item, str) and item.startswith("/") for item in directories
     ):
         raise OutputError(f"{policy}: output-directories must be a list of absolute paths")
-    return tuple(directories)
+    if owners is None:
+        return Policy(directories=tuple(directories))
+    if not isinstance(owners, list):
+        raise OutputError(f"{policy}: directory-owners must be a list of names or numbers of users")
+    return Policy(directories=tuple(directories), owners=tuple(_user(owner, policy) for owner in owners))
+
+
+def _user(user: object, policy: str) -> int:
+    """The number of a user by name or number; raises OutputError."""
+    if type(user) is int and user >= 0:
+        return user
+    import pwd
+
+    try:
+        return pwd.getpwnam(str(user)).pw_uid
+    except (KeyError, ValueError) as error:
+        raise OutputError(
+            f"{policy}: directory-owners: there is no user {str(user)[:80]!r}", hint="see `getent passwd`"
+        ) from error

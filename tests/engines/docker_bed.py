@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,14 @@ from podman_config import SCRIPT, cache_dir, scratch
 
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
 IMAGE = "seclude/workloads:test"
+
+# crun refuses the hybrid layout of control groups, docker and runc do without version 2.
+_NAMESPACE = """
+if grep -q '^[^ ]* /sys/fs/cgroup/unified cgroup2 ' /proc/self/mounts; then
+    umount /sys/fs/cgroup/unified || exit 1
+fi
+exec "$@"
+"""
 
 
 class Unsupported(Exception):
@@ -44,8 +52,13 @@ class DockerBed:
     the engine's log where it does not start although the kernel has what it needs.
     """
 
-    def __init__(self, directory: Path, cache: Path) -> None:
+    def __init__(
+        self, directory: Path, cache: Path, options: Sequence[str | Path] = (), *, bridge: bool = False
+    ) -> None:
         self.directory = directory
+        self.cache = cache
+        self._options = options
+        self._bridge = bridge
         self._log = directory / "log"
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "CONTAINER"))
@@ -55,33 +68,56 @@ class DockerBed:
             "DOCKER_HOST": f"unix://{directory}/socket",
             "DOCKER_CONFIG": str(directory / "client"),
         }
-        # Its mounts are seen in its namespace alone, and it ends with us, however we end.
-        self._engine = subprocess.Popen(
-            [
-                *("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig", "TERM"),
-                *("dockerd", "--host", f"unix://{directory}/socket", "--storage-driver", "overlay2"),
-                *("--data-root", directory / "data", "--exec-root", directory / "exec"),
-                *(
-                    "--pidfile",
-                    directory / "pid",
-                    "--bridge",
-                    "none",
-                    "--iptables=false",
-                    "--ip6tables=false",
-                ),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log.open("w"),
-            stderr=subprocess.STDOUT,
-            env=self.environment,
-        )
+        self.start()
         try:
-            self._wait()
             self._choose_client()
             self.docker("import", cache / "workloads.tar", IMAGE).succeeded()
         except BaseException:
             self._end()
             raise
+
+    def start(self) -> None:
+        """Starts the engine, once more if it has ended."""
+        directory = self.directory
+        apart = ["--net"] if self._bridge else []
+        network = () if self._bridge else ("--bridge", "none", "--iptables=false")
+        # Where nobody reaps the containerd that died with its engine, the next engine takes it for alive.
+        (directory / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
+        # Its mounts are seen in its namespace alone, and it ends with us, however we end.
+        self._engine = subprocess.Popen(
+            [
+                *("unshare", "--mount", "--propagation", "private", *apart),
+                *("sh", "-c", _NAMESPACE, "sh", "setpriv", "--pdeathsig", "TERM"),
+                *("dockerd", "--host", f"unix://{directory}/socket", "--storage-driver", "overlay2"),
+                *("--data-root", directory / "data", "--exec-root", directory / "exec"),
+                *("--pidfile", directory / "pid", "--ip6tables=false", *network, *self._options),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log.open("a"),
+            stderr=subprocess.STDOUT,
+            env=self.environment,
+        )
+        try:
+            self._wait()
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def engine_pid(self) -> int:
+        """The engine's process: unshare, the shell and setpriv become it."""
+        return self._engine.pid
+
+    def wait_for_end(self) -> None:
+        """Returns once the engine's process, which somebody else has killed, is gone."""
+        self._engine.wait(20)
+
+    def import_image(self, name: str) -> str:
+        """Imports one more of the test images; what docker calls it."""
+        subprocess.run([SCRIPT, self.cache, name], check=True, stdin=subprocess.DEVNULL)
+        image = f"seclude/{name}:test"
+        self.docker("import", self.cache / f"{name}.tar", image).succeeded()
+        return image
 
     def _wait(self, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
@@ -179,13 +215,22 @@ class DockerBed:
 
 
 @contextmanager
-def open_docker_bed(cache: Path | None = None) -> Iterator[DockerBed]:
-    """A bed from here to the end of the block; AssertionError there if anything remained."""
+def open_docker_bed(
+    cache: Path | None = None,
+    prepare: Callable[[Path], Sequence[str | Path]] = lambda _: (),
+    *,
+    bridge: bool = False,
+) -> Iterator[DockerBed]:
+    """A bed from here to the end of the block; AssertionError there if anything remained.
+
+    `prepare` gets the bed's directory and gives more options for dockerd; with `bridge` there is the usual network, in
+    a network namespace of its own, and without it none.
+    """
     cache = cache or cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
     subprocess.run([SCRIPT, cache, "workloads"], check=True, stdin=subprocess.DEVNULL)
     with scratch() as directory:
-        bed = DockerBed(directory, cache)
+        bed = DockerBed(directory, cache, prepare(directory), bridge=bridge)
         try:
             yield bed
         finally:

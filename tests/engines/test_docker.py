@@ -190,21 +190,19 @@ def test_run(docker: DockerBed, profile: Path) -> None:
     assert (done.status, "Operation not permitted" in done.err) == (1, True), done
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("record", "-o", "OUTPUT"),
-        ("minimize", "-p", "PROFILE"),
-        ("verify", "--no-new-privileges", "-p", "PROFILE"),
-    ],
-)
-def test_what_docker_is_not_used_for(docker: DockerBed, profile: Path, command: tuple[str, ...]) -> None:
-    places = {"PROFILE": str(profile), "OUTPUT": str(profile.with_name("output.json"))}
-    words = [places.get(word, word) for word in command]
+def test_what_docker_is_not_used_for(docker: DockerBed, profile: Path) -> None:
+    words = ("verify", "--no-new-privileges", "-p", profile)
     done = seclude(docker, *words, "--", *docker.run_arguments("true"))
     assert (done.status, "containers of docker are not" in done.err) == (1, True), done
     assert "podman run" in done.err
-    assert not profile.with_name("output.json").exists()
+
+
+def test_an_engine_without_our_runtime_records_nothing(docker: DockerBed, tmp_path: Path) -> None:
+    output = tmp_path / "output.json"
+    done = seclude(docker, "record", "-o", output, "--", *docker.run_arguments("true"))
+    assert (done.status, "docker's engine has no runtime seclude" in done.err) == (1, True), done
+    assert "seclude runtime install --engine docker" in done.err
+    assert not output.exists()
 
 
 class TestWatch:

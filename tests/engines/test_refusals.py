@@ -134,7 +134,7 @@ def test_policy(recorder: Recorder, tmp_path: Path) -> None:
     (tmp_path / "allowed").mkdir()
     recorder.seclude("hook", "install", "--hooks-dir", recorder.bed.hooks_dir, "--policy", policy).succeeded()
     try:
-        refused(recorder, f"of:{tmp_path}/a.json", "the policy allows output only in")
+        refused(recorder, f"of:{tmp_path}/a.json", "the policy allows only paths in")
         value = f"of:{tmp_path}/allowed/a.json"
         recorder.bed.run("true", annotations={TRACE: value}).succeeded()
         assert json.loads((tmp_path / "allowed" / "a.json").read_text())["syscalls"]

@@ -126,3 +126,36 @@ class TestCapabilities:
     def test_all(self):
         assert self.given("--privileged") == {*CAPABILITIES}
         assert len(self.given("--privileged=false")) == 14
+
+
+@pytest.mark.parametrize(
+    ("line", "image"),
+    [
+        ("docker run debian", "debian"),
+        ("docker run --rm -e A=b -it --network none debian:12 ls /", "debian:12"),
+        ("docker run -- debian ls", "debian"),
+        ("docker run --name=x registry:5000/a@sha256:0 run", "registry:5000/a@sha256:0"),
+        ("docker run --name", ""),
+        ("docker run --name x", ""),
+    ],
+)
+def test_image(line, image):
+    assert parse(line).image == image
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("docker compose up", "runtime: seclude"),
+        ("docker compose run web", "runtime: seclude"),
+        ("docker build .", "BuildKit"),
+        ("docker -H unix:///s buildx build .", "BuildKit"),
+        ("docker start build", "give `docker run`"),
+        ("docker exec web build", "give `docker run`"),
+        ("docker --context build ps", "give `docker run`"),
+    ],
+)
+def test_what_to_do_instead(line, hint):
+    with pytest.raises(EngineError, match="starts no container") as failure:
+        parse(line)
+    assert hint in failure.value.hint

@@ -141,6 +141,12 @@ class TestPlaces:
         places = places_of(["--policy", "/p", "--state-dir", "/s", "--bpffs", "/b"])
         assert (places.bpffs, places.state, places.policy) == ("/b", "/s", "/p")
 
+    def test_paths_are_trusted_only_where_root_chose_them(self):
+        assert places_of([]).trusted
+        assert places_of(["--paths-by", "root"]).trusted
+        for other in ("anyone", "", "ROOT"):
+            assert not places_of(["--paths-by", other]).trusted
+
     @pytest.mark.parametrize(
         "arguments", [["--bpffs"], ["--other", "x"], ["x"], ["--bpffs", "/b", "--policy"]]
     )

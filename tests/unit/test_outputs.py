@@ -12,7 +12,7 @@ import pytest
 from seclude import outputs
 from seclude.errors import OutputError
 from seclude.formats import oci
-from seclude.outputs import Output, allowed_directories
+from seclude.outputs import DIRECTORY, Output, Policy, read_policy
 
 OLD = '{"defaultAction":"SCMP_ACT_ALLOW"}'
 NEW = '{"defaultAction":"SCMP_ACT_ERRNO"}\n'
@@ -26,7 +26,7 @@ def output(path):
 def refused(path, directories=None):
     """The message with which both `check` and `write` refuse; nothing is left beside."""
     with pytest.raises(OutputError) as checked:
-        output(path).check(directories)
+        output(path).check(Policy(directories=directories))
     with pytest.raises(OutputError) as written:
         output(path).write(NEW)
     assert checked.value.message == written.value.message
@@ -261,11 +261,29 @@ class TestPolicy:
         return str(path)
 
     def test_none(self, tmp_path):
-        assert allowed_directories(str(tmp_path / "policy.toml")) is None
+        assert read_policy(str(tmp_path / "policy.toml")) == Policy()
+
+    def test_none_where_not_root_chose_the_paths(self, tmp_path):
+        policy = read_policy(str(tmp_path / "policy.toml"), trusted=False)
+        assert policy == Policy(directories=(DIRECTORY,), owners=(0,))
+        with pytest.raises(OutputError, match=f"the policy allows only paths in {DIRECTORY}"):
+            output(tmp_path / "profile").check(policy)
+
+    def test_owners(self, tmp_path):
+        path = self.policy(tmp_path / "p", 'output-directories = ["/srv"]\ndirectory-owners = ["root", 1000]')
+        for trusted in (True, False):
+            assert read_policy(path, trusted=trusted) == Policy(directories=("/srv",), owners=(0, 1000))
+
+    @pytest.mark.parametrize("owners", [(), (65533, 65534)])
+    def test_a_directory_of_another_user(self, owners, tmp_path):
+        policy = Policy(directories=(str(tmp_path),), owners=owners)
+        with pytest.raises(OutputError, match=f"belongs to the user {os.geteuid()}"):
+            output(tmp_path / "profile").check(policy)
+        output(tmp_path / "profile").check(Policy(directories=(str(tmp_path),), owners=(os.geteuid(),)))
 
     def test_directories(self, tmp_path):
         path = self.policy(tmp_path / "p", 'output-directories = ["/srv/a", "/srv/b/"]\n')
-        assert allowed_directories(path) == ("/srv/a", "/srv/b/")
+        assert read_policy(path) == Policy(directories=("/srv/a", "/srv/b/"))
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -275,6 +293,9 @@ class TestPolicy:
             ('output-directories = ["srv"]', "must be a list of absolute paths"),
             ("output-directories = [3]", "must be a list of absolute paths"),
             ('output-directories = ["/a"]\nother = 1', "unknown key 'other'"),
+            ('output-directories = ["/a"]\ndirectory-owners = "root"', "directory-owners must be a list"),
+            ('output-directories = ["/a"]\ndirectory-owners = ["no such"]', "there is no user 'no such'"),
+            ('output-directories = ["/a"]\ndirectory-owners = [-1]', "there is no user '-1'"),
             ("output-directories = [", "Invalid value|Unclosed"),
             ("\xff", "codec|Invalid"),
         ],
@@ -283,13 +304,13 @@ class TestPolicy:
         path = tmp_path / "p"
         path.write_bytes(text.encode("latin-1"))
         with pytest.raises(OutputError, match=message):
-            allowed_directories(str(path))
+            read_policy(str(path))
 
     @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
     def test_a_policy_that_others_can_change(self, mode, tmp_path):
         path = self.policy(tmp_path / "p", "output-directories = []", mode)
         with pytest.raises(OutputError, match="can be changed by others") as failure:
-            allowed_directories(path)
+            read_policy(path)
         assert "chmod 644" in failure.value.hint
 
     @root
@@ -297,25 +318,25 @@ class TestPolicy:
         path = self.policy(tmp_path / "p", "output-directories = []")
         os.chown(path, 65534, 65534)
         with pytest.raises(OutputError, match="can be changed by others"):
-            allowed_directories(path)
+            read_policy(path)
 
     def test_a_directory_for_a_policy(self, tmp_path):
         with pytest.raises(OutputError, match="cannot be read"):
-            allowed_directories(str(tmp_path))
+            read_policy(str(tmp_path))
 
     @pytest.mark.parametrize("directory", ["{}", "{}/"])
     def test_within(self, directory, tmp_path):
-        output(tmp_path / "profile").check((directory.format(tmp_path),))
+        output(tmp_path / "profile").check(Policy(directories=(directory.format(tmp_path),)))
 
     @pytest.mark.parametrize("allowed", [(), ("/srv",), ("{}-not",), ("{}/profile",)])
     def test_outside(self, allowed, tmp_path):
         directories = tuple(each.format(tmp_path) for each in allowed)
-        with pytest.raises(OutputError, match="the policy allows output only in"):
-            output(tmp_path / "profile").check(directories)
+        with pytest.raises(OutputError, match="the policy allows only paths in"):
+            output(tmp_path / "profile").check(Policy(directories=directories))
 
     def test_no_way_round_by_dots_or_links(self, tmp_path):
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "link").symlink_to(tmp_path)
         for path in ("in/../profile", "in/link/profile"):
             with pytest.raises(OutputError):
-                output(tmp_path / path).check((f"{tmp_path}/in",))
+                output(tmp_path / path).check(Policy(directories=(f"{tmp_path}/in",)))

@@ -91,14 +91,14 @@ def command(
 
     CMD is the judge: a call is required if CMD fails both where it is refused with EPERM and with ENOSYS. CMD runs
     many times, so it must be repeatable, and the result is only as good as what CMD exercises and checks. Nothing is
-    written without -o or --write. CMD is a plain command or `podman run ...`.
+    written without -o or --write. CMD is a plain command or the `run` of podman or docker.
     """
     if output and write:
         raise SecludeError("both -o and --write are given", hint="choose one")
     console = Console(quiet=quiet, as_json=as_json)
     read = _checked(read_profile(profile), profile)
     names, kept = permitted(read), {*ALWAYS_KEPT, *_checked_names(keep, read), *_varying(command_line)}
-    path = _absolute(profile if write else output)
+    path = absolute(profile if write else output)
     target = Output(path, "seccomp profile", oci.looks_like_profile)
     if path:
         target.check()
@@ -157,7 +157,7 @@ def _checked_names(keep: tuple[str, ...], profile: Profile) -> tuple[str, ...]:
 
 def _varying(command_line: tuple[str, ...]) -> set[str]:
     """What OCI runtimes call only now and then: no number of runs shows that it is not needed."""
-    if engine_for(command_line).name != "podman":
+    if engine_for(command_line).name == "process":
         return set()
     return {name for baseline in baselines() for name in baseline.varying}
 
@@ -237,7 +237,7 @@ def _values(found: Minimized, written: str) -> dict[str, object]:
     }
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """The user's own path, links in its directory resolved: we run with the user's rights and on their word."""
     if not path:
         return path

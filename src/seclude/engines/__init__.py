@@ -17,9 +17,12 @@ ENGINES = {
 
 
 def engine_for(command: Sequence[str]) -> Engine:
-    """The engine that starts `command`."""
+    """The engine that starts `command`; raises SecludeError where one does that we cannot follow."""
     from importlib import import_module
 
+    from ..remote_clients import check_here
+
+    check_here(command)
     for place in ENGINES.values():
         module, _, name = place.partition(":")
         engine: Engine = getattr(import_module(module), name)()

@@ -27,6 +27,18 @@ GRAMMAR = Grammar(
 
 _ALL = "CAP_ALL"
 
+_BUILD = (
+    "RUN steps are started by BuildKit, which asks no runtime of the engine's: they cannot be recorded; "
+    "take `docker run` with what was built"
+)
+_INSTEAD = {
+    "compose": "start the service with `docker run`, or have it recorded by `runtime: seclude` and the environment "
+    "variable SECLUDE_TRACE in its compose file, see docs/docker.md",
+    "build": _BUILD,
+    "buildx": _BUILD,
+}
+"""What to do in place of commands that start containers in another way."""
+
 
 class DockerEngine:
     """Recognises docker's client; knows `docker run` and `docker container run`."""
@@ -38,7 +50,13 @@ class DockerEngine:
 
     def parse(self, command: Sequence[str]) -> RunCommand:
         """The parts of the command; raises EngineError where it starts no container."""
-        return parse(command, GRAMMAR)
+        try:
+            return parse(command, GRAMMAR)
+        except EngineError as error:
+            verb = next((word for word in command[1:] if word in _INSTEAD), "")
+            if not verb or f" {verb}" not in error.message:
+                raise
+            raise EngineError(error.message, hint=_INSTEAD[verb]) from None
 
     def enforced(self, run: RunCommand, profile: str, more: Sequence[str] = ()) -> list[str]:
         """The command with the profile in force and more options; raises EngineError where another would be."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 from ..commandline import Grammar, RunCommand, parse
+from ..hookwords import python_words
 
 HOOKS_DIRECTORIES = ("/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d")
 """Where podman looks unless told otherwise, the packages' directory first (oci-hooks(5))."""
 
 HOOKS_FILE = "seclude.json"
-ANNOTATIONS = r"^io\.(containers\.trace-syscall|seclude\.recording)$"
+ANNOTATIONS = r"^io\.(containers\.trace-syscall|seclude\.recording)(/[^/]+)?$"
+"""What starts the hook; the part after the slash names a container of a pod (seclude/pods.py)."""
 
 GRAMMAR = Grammar(
     engine="podman",
@@ -72,17 +73,26 @@ class PodmanEngine:
 def hooks_file(arguments: Mapping[str, str], package: str) -> str:
     """The text of an OCI hooks file (oci-hooks(5), version 1.0.0) that starts this installation's hook.
 
-    `package` is the directory that holds the package `seclude`, `arguments` the hook's. Python starts isolated and
-    without site-packages: nothing in the environment or the working directory can change what root runs.
+    `package` is the directory that holds the package `seclude`, `arguments` the hook's.
     """
-    start = f"import sys; sys.path.insert(0, {package!r}); from seclude.hook import leave; leave()"
-    python = os.path.realpath(sys.executable)
-    words = [word for name, value in arguments.items() for word in (name, value)]
-    hook = {"path": python, "args": [python, "-I", "-S", "-c", start, *words]}
+    words = python_words("hook", arguments, package)
+    hook = {"path": words[0], "args": words}
     entry = {
         "version": "1.0.0",
         "hook": hook,
         "when": {"annotations": {ANNOTATIONS: ".*"}},
         "stages": ["createRuntime", "poststop"],
+    }
+    return json.dumps(entry, indent=2) + "\n"
+
+
+def precreate_file(listener: str, package: str) -> str:
+    """The same of a hook that has every container's permitted calls asked about at the socket `listener`."""
+    words = python_words("notify.precreate", {"--listener": listener}, package)
+    entry = {
+        "version": "1.0.0",
+        "hook": {"path": words[0], "args": words},
+        "when": {"always": True},
+        "stages": ["precreate"],
     }
     return json.dumps(entry, indent=2) + "\n"

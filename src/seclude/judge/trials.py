@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..commandline import RunCommand
+from ..engines.docker import DockerEngine
 from ..engines.podman import PodmanEngine
 from ..errors import EngineError, SecludeError
 from ..formats import libseccomp, oci
@@ -25,7 +26,7 @@ from .family import LONGEST_END, Family
 from .started import Ended, Started
 
 NOT_STARTED = (125, 126, 127)
-"""What podman, runtimes and shells end with where a command could not be started."""
+"""What engines, runtimes and shells end with where a command could not be started."""
 
 _PAUSING = ("catatonit", "podman pause")  # rootless podman leaves one behind on purpose
 
@@ -73,19 +74,22 @@ class Process:
 
 
 class Container:
-    """The command as the container that a `podman run` starts, found again by a label of our own."""
+    """The command as the container that a `podman run` or `docker run` starts, found again by a label of our own."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._run: RunCommand = PodmanEngine().parse(command)
+        engine = DockerEngine() if DockerEngine().recognises(command) else PodmanEngine()
+        self._run: RunCommand = engine.parse(command)
+        # Docker kills at once what it removes by force.
+        self._force = ("--force",) if engine.name == "docker" else ("--force", "--time", "0")
         if self._run.detached:
             raise EngineError(
-                "a detached container tells nothing: podman returns before it ends",
+                f"a detached container tells nothing: {engine.name} returns before it ends",
                 hint="leave out --detach; if the container must be stopped, let the command do it",
             )
         self._label = f"io.seclude.judge={os.urandom(8).hex()}"
         self._directory = tempfile.mkdtemp(prefix="seclude-judge-")
         self._family = Family()
-        # podman refuses --rm beside --restart, and whoever says --rm=false has reasons.
+        # Both engines refuse --rm beside --restart, and whoever says --rm=false has reasons.
         own = any(word.partition("=")[0] in ("--rm", "--restart") for word in self._run.rest)
         self._removes = () if own else ("--rm",)
 
@@ -98,7 +102,7 @@ class Container:
         with Started(self._run.command(arguments=added), lambda: None) as child:
             try:
                 ended = child.run(timeout, lambda: None)
-                # Where it ran, podman has removed it; where it could not be started, its name may still be taken.
+                # Where it ran, the engine has removed it; where it could not be started, its name may still be taken.
                 clean = ended.status is not None
                 if clean and (not self._removes or ended.status in NOT_STARTED):
                     self._remove()
@@ -108,26 +112,26 @@ class Container:
                     self._end(child)
 
     def _end(self, child: Started) -> None:
-        """End the container, podman, and whatever a start that hangs has left, in this order."""
+        """End the container, the engine's client, and whatever a start that hangs has left, in this order."""
         self._remove()
         self._family.wait(LONGEST_END / 2, *_PAUSING)
         self._family.end(child.pid, *_PAUSING)
         self._remove()
 
     def _remove(self) -> None:
-        podman = [self._run.program, *self._run.options]
+        engine = [self._run.program, *self._run.options]
         quiet = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": LONGEST_END}
         try:
             listed = subprocess.run(  # type: ignore[call-overload]
-                [*podman, "ps", "--all", "--quiet", "--filter", f"label={self._label}"],
+                [*engine, "ps", "--all", "--quiet", "--filter", f"label={self._label}"],
                 stdout=subprocess.PIPE,
                 **quiet,
             )
             if found := listed.stdout.decode().split():
-                remove = [*podman, "rm", "--force", "--time", "0", *found]
+                remove = [*engine, "rm", *self._force, *found]
                 subprocess.run(remove, stdout=subprocess.DEVNULL, **quiet)  # type: ignore[call-overload]
         except subprocess.TimeoutExpired:
-            pass  # a podman that hangs holds the container's lock; it is ended next, and this is tried again
+            pass  # a client that hangs may hold the container's lock; it is ended next, and this is tried again
 
     def close(self) -> None:
         self._remove()

@@ -1,0 +1,191 @@
+"""A `docker run` in; it runs to its end through a runtime that records, and its exit status and recording come out.
+
+Docker reads no hooks files, so its engine must know a runtime of ours. That runtime finds what is asked of it in a
+request, which root leaves in the state directory and whose token the container's environment carries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from . import bpffs, bundlehooks, store
+from .bundlehooks import REQUEST, VARIABLE
+from .commandline import RunCommand
+from .containers import Places, clear_stillborn, finish
+from .engines.docker import DockerEngine
+from .errors import EngineError, SecludeError, TraceError
+from .launcher import Launcher, read_launcher
+from .marking import ANNOUNCED
+from .model.frozen import replace
+from .registrations import Registration, Registrations
+from .session import NothingRecorded, Recorded, Settings, request_annotations, run_watched
+
+RUNTIME = "seclude"
+"""The name of the runtime unless the command says another."""
+
+SECONDS = 20
+PATIENCE = 10.0
+"""Seconds that the recording of an ended container is waited for. Docker's engine cleans up before its client ends
+(moby, daemon/monitor.go, handleContainerExit), unless it is gone or in a hurry."""
+
+GRACE = 1.0
+"""Seconds after which a container that still runs when docker's client is gone is taken to go on without it."""
+
+
+NOT_STARTED = (125, 126, 127)
+"""What docker ends with where it could not start the container, or its command (docker-run(1))."""
+
+
+def record_docker(
+    command: Sequence[str], settings: Settings, progress: Callable[[str], None], base: str
+) -> Recorded:
+    """Record the container that a `docker run` starts. Raises SecludeError.
+
+    `base`: as for podman, a profile whose conditions the recording must be able to answer. Where the recorder is pinned
+    and recordings are registered is the installed runtime's to say, not the settings'.
+    """
+    run = _checked(command)
+    name, found = _runtime(run)
+    if bpffs.ensure(found.bpffs):
+        progress(f"mounted a BPF file system at {found.bpffs}")
+    with Registrations(found.state):
+        pass  # it exists now, and is ours
+    places = Places(bpffs=found.bpffs, state=found.state, policy=found.policy)
+    directory = tempfile.mkdtemp(prefix="session-", dir=found.state)
+    result = os.path.realpath(os.path.join(directory, "recording.json"))
+    token = bundlehooks.write_request(found.state, request_annotations(settings, result, base))
+    try:
+        options = [] if run.values("--runtime") else ["--runtime", name]
+        environment = ["--env", f"{ANNOUNCED}=1", "--env", f"{VARIABLE}={REQUEST}{token}"]
+        heard: list[int] = []
+        status = run_watched(run.command(arguments=[*options, *environment]), progress, lambda: None, heard)
+        _await(result, places, progress)
+        recording = store.read(result) if os.path.exists(result) else None
+        if recording is None or (status in NOT_STARTED and not recording.names("app")):
+            clear_stillborn(places)
+            raise NothingRecorded("docker", status, interrupted=bool(heard))
+        image = recording.image or run.image
+        return Recorded(status=status, recording=replace(recording, image=image), interrupted=bool(heard))
+    finally:
+        os.unlink(bundlehooks.request_path(found.state, token))
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _checked(command: Sequence[str]) -> RunCommand:
+    """The parts of a `docker run` that can be recorded to its end; raises SecludeError."""
+    run = DockerEngine().parse(command)
+    if run.detached:
+        raise EngineError(
+            "a detached container is still running when docker returns",
+            hint=f"leave out --detach; or `docker run --runtime {RUNTIME} --env {VARIABLE}=of:/absolute/output ...`, "
+            "whose profile is complete when `docker wait` returns",
+        )
+    if any(value.partition("=")[0] == VARIABLE for name in ("--env", "-e") for value in run.values(name)):
+        raise EngineError(f"--env {VARIABLE} asks for another recording", hint="leave that option out")
+    if os.geteuid() != 0:
+        raise TraceError(
+            "recording containers needs root", hint="run `sudo seclude record -- docker run ...`"
+        )
+    return run
+
+
+def _runtime(run: RunCommand) -> tuple[str, Launcher]:
+    """The name and the launcher of the runtime that will start the container; raises EngineError if none records."""
+    info = _info(run)
+    if any("rootless" in str(option) for option in info.get("SecurityOptions") or ()):
+        raise EngineError(
+            "docker's engine runs rootless, and the kernel refuses eBPF there",
+            hint="record with a rootful engine, or with podman",
+        )
+    known = info.get("Runtimes")
+    paths = {
+        str(name): str(entry.get("path", ""))
+        for name, entry in (known.items() if isinstance(known, dict) else ())
+        if isinstance(entry, dict)
+    }
+    wanted = (RUNTIME, *run.values("--runtime"))[-1]
+    if run.values("--runtime")[:-1]:
+        raise EngineError("--runtime is given twice", hint="give it once")
+    if wanted not in paths:
+        if not run.values("--runtime"):
+            raise EngineError(
+                f"docker's engine has no runtime {wanted}, through which its containers are recorded",
+                hint="`seclude runtime install --engine docker`, then `systemctl reload docker`",
+            )
+        raise EngineError(f"docker's engine has no runtime {wanted}", hint="leave out --runtime")
+    launcher = read_launcher(paths[wanted])
+    if launcher is None:
+        hint = (
+            "leave out --runtime, or `seclude runtime install` for one that leads to this"
+            if run.values("--runtime")
+            else "run seclude where docker's engine runs; `docker context show` and DOCKER_HOST say where that is"
+        )
+        raise EngineError(f"docker's runtime {wanted} ({paths[wanted]}) is none of seclude's here", hint=hint)
+    return wanted, launcher
+
+
+def _info(run: RunCommand) -> dict[str, Any]:
+    """What docker's engine says of itself; raises EngineError where it says nothing."""
+    command = [run.program, *run.options, "info", "--format", "{{json .}}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(f"docker's engine gives no answer within {SECONDS} s") from error
+    except OSError as error:
+        raise EngineError(f"{run.program} cannot be run: {error.strerror}") from error
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        found = None
+    # Clients differ in how they say that no engine answers: by their status, or among the values.
+    if isinstance(found, dict) and found.get("ServerVersion"):
+        return found
+    errors = found.get("ServerErrors") if isinstance(found, dict) else None
+    said = str(errors[0]) if isinstance(errors, list) and errors else done.stderr
+    lines = said.strip().splitlines() or ["nothing was said"]
+    raise EngineError(
+        f"docker's engine does not answer: {lines[-1][:300]}", hint="start it, or see `docker info`"
+    )
+
+
+def _await(result: str, places: Places, progress: Callable[[str], None]) -> None:
+    """Wait for the recording, which the runtime's clean-up writes; where nobody calls it, write it ourselves."""
+    begun = time.monotonic()
+    while not os.path.exists(result):
+        registration = _registered(result, places)
+        if registration is None:
+            return  # it was never begun, or has ended this moment
+        waited = time.monotonic() - begun
+        if waited > (GRACE if registration.alive() else PATIENCE):
+            if registration.alive():
+                progress(
+                    "docker is gone and the container runs on; what it calls from now on is not recorded"
+                )
+            else:
+                progress("docker did not clean up after the container; the recording is written all the same")
+            _finish(registration, result, places)
+            return
+        time.sleep(0.02)
+
+
+def _registered(result: str, places: Places) -> Registration | None:
+    for registration in Registrations(places.state):
+        if registration.request.recording == result:
+            return registration
+    return None
+
+
+def _finish(registration: Registration, result: str, places: Places) -> None:
+    try:
+        finish(registration.known.container, places)
+    except SecludeError:
+        # The clean-up came after all, between our look and our deed.
+        if not os.path.exists(result):
+            raise
