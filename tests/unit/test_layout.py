@@ -128,7 +128,9 @@ def test_every_map_of_the_watch_is_pinned_or_shared():
     assert set(watch.SHARED) <= set(layout.MAPS)
 
 
-@pytest.mark.parametrize(("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, (*watch.PROGRAMS, watch.FIRST_TIMES))])
+@pytest.mark.parametrize(
+    ("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, (*watch.PROGRAMS, watch.FIRST_TIMES))]
+)
 def test_every_program_is_attached(source, attached):
     programs = re.findall(r"^int (\w+)\(__u64 \*context\)", source, re.M)
     assert set(programs) == set(attached)

@@ -1,5 +1,6 @@
 """Recordings as files: all of one comes back, hostile text is escaped, and errors name the member that is wrong."""
 
+import gc
 import json
 
 import pytest
@@ -219,3 +220,56 @@ def test_errors_name_the_member(path, to, message):
 def test_what_is_no_recording(text):
     refusal(text)
     assert not store.looks_like_recording(text)
+
+
+WRITTEN = json.loads(store.dumps(RECORDING))
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "message"),
+    [
+        (("losses",), WRITTEN["calls"][0], "unknown field losses.'abi'"),
+        (("losses",), WRITTEN["calls"][0]["first"], "unknown field losses.'time'"),
+        (("command", 0), WRITTEN["calls"][0], "command[0] must be a string"),
+        (("calls", 0), WRITTEN["calls"][0]["first"], "unknown field calls[0].'time'"),
+        (("calls", 0, "first"), WRITTEN["calls"][0], "unknown field calls[0].first.'abi'"),
+        (("calls", 0, "first", "comm"), WRITTEN["calls"][0]["first"], "calls[0].first.comm must be a string"),
+    ],
+)
+def test_what_is_right_elsewhere_is_wrong_here(path, to, message):
+    """Calls and their first times are made as they are read, before it is known where they stand."""
+    assert refusal(changed(*path, to=to)) == message
+
+
+def test_the_order_of_members_is_no_matter():
+    value = json.loads(store.dumps(RECORDING))
+    for call in value["calls"]:
+        call["first"] = dict(reversed(call["first"].items()))
+    value["calls"] = [dict(reversed(call.items())) for call in value["calls"]]
+    assert store.loads(json.dumps(value), "it") == RECORDING
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_afterwards_as_before(collecting):
+    was = gc.isenabled()
+    try:
+        (gc.enable if collecting else gc.disable)()
+        store.loads(store.dumps(RECORDING), "it")
+        assert gc.isenabled() is collecting
+        refusal("{")
+        assert gc.isenabled() is collecting
+    finally:
+        (gc.enable if was else gc.disable)()
+
+
+def test_equal_texts_are_kept_once():
+    calls = tuple(replace(CALL, number=number, name=f"#{number}") for number in range(3))
+    read = store.loads(store.dumps(replace(RECORDING, calls=calls)), "it").calls
+    assert read == calls
+    assert read[0].context is read[2].context
+    assert read[0].first.executable is read[2].first.executable
+
+
+def test_a_call_given_twice_is_refused_where_it_stands():
+    text = store.dumps(RECORDING).replace('"abi":"x86_64"', '"abi":"x86_64","abi":"x86_64"', 1)
+    assert "the field 'abi' is given twice" in refusal(text)
