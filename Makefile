@@ -9,12 +9,12 @@ BIN := .venv/bin
 ARGS ?=
 # Loading programs into the kernel and starting the test containers takes root.
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo env PYTHONDONTWRITEBYTECODE=1 CI="$(CI)" PATH="$(PATH)")
-SCRIPTS := $(wildcard scripts/*.sh tests/workloads/*.sh action/*.sh examples/*/*.sh) .ci/run
+SCRIPTS := $(wildcard scripts/*.sh tests/workloads/*.sh action/*.sh examples/*/*.sh deploy/*/*.sh) .ci/run
 
 .PHONY: help
 help:  ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup:  ## Install what is missing: Debian packages, .venv, the compiled recorder
@@ -51,9 +51,21 @@ bench: setup  ## Measure the recorder's overhead and the hook's latency (as root
 programs: setup  ## Record real programs, run them under their profiles, print the table of docs/programs.md (as root)
 	@$(AS_ROOT) $(BIN)/python scripts/programs_table.py $(ARGS)
 
+.PHONY: engines
+engines: setup  ## Record and enforce `ls /` on every engine, print the table of docs/engines.md (as root)
+	@$(AS_ROOT) $(BIN)/python scripts/engines_table.py $(ARGS)
+
+.PHONY: scan-table
+scan-table: setup  ## Record and scan real programs, print the table of docs/scan.md (as root)
+	@$(AS_ROOT) $(BIN)/python scripts/scan_table.py $(ARGS)
+
 .PHONY: calibrate
 calibrate: setup  ## Compare predicted with actual risk on real suites, print the table of docs/completeness.md (as root)
 	@$(AS_ROOT) $(BIN)/python scripts/calibrate.py $(ARGS)
+
+.PHONY: aarch64
+aarch64: setup  ## Run the recorder on an emulated 64-bit ARM machine (needs qemu-system-arm; minutes)
+	@$(BIN)/python scripts/aarch64.py $(ARGS)
 
 .PHONY: tables
 tables: setup  ## Generate src/seclude/_tables.py from the pinned system-calls package

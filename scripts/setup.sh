@@ -16,6 +16,10 @@ PACKAGES=(
     podman runc crun conmon netavark aardvark-dns iptables uidmap fuse-overlayfs debootstrap busybox-static docker.io
     # to test against another tracer and with programs of our own
     strace gcc libc6-dev bubblewrap
+    # to mark the tests of another runner
+    bats
+    # to test push and pull against a registry
+    docker-registry openssl
     # to check the scripts
     shellcheck
 )

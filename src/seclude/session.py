@@ -23,15 +23,17 @@ from .formats import libseccomp, oci
 from .inputs import read_text
 from .marking import ANNOUNCED
 from .model.capabilities import CAPABILITIES
-from .model.frozen import frozen
+from .model.frozen import frozen, replace
 from .model.recording import Recording
 from .outputs import POLICY
 from .ports import Target
 from .registrations import STATE, Registrations
 from .trace.ebpf import EbpfTracer
+from .witness import Witness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .commandline import RunCommand
     from .model.profile import Profile
     from .trace.watch import DenialWatch
 
@@ -51,6 +53,7 @@ class Settings:
     counts: bool = False
     denials: bool = False
     arguments: bool = False
+    stacks: bool = False
 
 
 if TYPE_CHECKING:
@@ -64,15 +67,42 @@ LOOK = 0.02
 
 @frozen
 class Recorded:
-    """How a recorded command ended: its exit status as a shell tells it, and the recording."""
+    """How a recorded command ended: its exit status as a shell tells it, and the recording.
+
+    `interrupted`: a signal that ends programs reached us meanwhile, and was left to the command.
+    """
 
     status: int
     recording: Recording
+    interrupted: bool = False
+
+
+class NothingRecorded(RecordingError):
+    """The engine's client ended with `status` before there was anything to record; `interrupted` as in Recorded."""
+
+    def __init__(self, client: str, status: int, *, interrupted: bool) -> None:
+        super().__init__(
+            f"{client} ended with status {status} and nothing was recorded",
+            hint=f"see what {client} said above" if status else "see `seclude hook status`",
+        )
+        self.status = status
+        self.interrupted = interrupted
 
 
 def hook_arguments(settings: Settings) -> dict[str, str]:
     """The command line of the hook for these settings."""
     return {"--bpffs": settings.bpffs, "--state-dir": settings.state, "--policy": settings.policy}
+
+
+def request_annotations(settings: Settings, recording: str, base: str = "") -> dict[str, str]:
+    """What asks the hook for a recording in the file `recording`; `base` as for record_podman."""
+    annotations = {"io.seclude.recording": os.path.realpath(recording)}
+    for name in ("counts", "denials", "arguments", "stacks"):
+        if getattr(settings, name):
+            annotations[f"io.seclude.{name}"] = "true"
+    if base:
+        annotations["io.seclude.base"] = os.path.realpath(base)
+    return annotations
 
 
 def record_process(
@@ -89,6 +119,9 @@ def record_process(
     `confine` runs in the process before its exec; under the filter that it loads the exec itself may be refused, which
     is the status that shells give for it.
     """
+    witnesses: list[Witness] = []
+    if settings.stacks and attend is None:
+        attend = attending(witnesses)
     tracer = EbpfTracer()
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with Descendants() as descendants, Child(command, confine or _announce) as child:
@@ -98,6 +131,7 @@ def record_process(
                 unconfined=True,
                 counts=settings.counts,
                 denials=settings.denials,
+                stacks=settings.stacks,
                 arguments=arguments,
             )
         )
@@ -110,11 +144,12 @@ def record_process(
 
         try:
             with _attended(attend, tracer.watch) as look:
-                with _signals_left_to(child):
+                with _signals_left_to(child) as heard:
                     status = _run(child, look, so_far, refusable=confine is not None)
                 try:
                     descendants.wait(_now_and_then(left_behind, look), LOOK)
                 except KeyboardInterrupt:
+                    heard.append(signal.SIGINT)
                     progress("stopped; what the descendants call from now on is not recorded")
                 look()
             observed = tracer.observe(number)
@@ -136,8 +171,9 @@ def record_process(
         arguments=observed.arguments,
         losses=observed.losses,
         denials=observed.denials,
+        origins=observed.origins,
     )
-    return Recorded(status=status, recording=recording)
+    return with_stacks(Recorded(status=status, recording=recording, interrupted=bool(heard)), witnesses)
 
 
 def _announce() -> None:
@@ -176,6 +212,26 @@ def _now_and_then(progress: Callable[[], None], look: Callable[[], object]) -> C
     return tick
 
 
+def attending(witnesses: list[Witness]) -> Attend:
+    """Has a witness look at each denial and, where that was asked for, each call; leaves it in `witnesses`."""
+
+    @contextmanager
+    def attend(watch: Watching) -> Iterator[Callable[[], object]]:
+        with Witness(watch, pause=True) as witness:
+            witnesses.append(witness)
+            yield witness.look
+
+    return attend
+
+
+def with_stacks(recorded: Recorded, witnesses: Sequence[Witness]) -> Recorded:
+    """The same, with the stacks that the witnesses have read."""
+    recording = recorded.recording
+    for witness in witnesses:
+        recording = witness.completed(recording)
+    return replace(recorded, recording=recording)
+
+
 @contextmanager
 def _attended(attend: Attend | None, watch: Watching) -> Iterator[Callable[[], object]]:
     if attend is None:
@@ -201,13 +257,10 @@ def record_podman(
     `profile`: the one that the container runs under, empty for the engine's own; `options`: more of podman run's.
     """
     engine = PodmanEngine()
-    run = engine.parse(command)
-    if run.detached:
-        raise EngineError(
-            "a detached container is still running when podman returns",
-            hint="leave out --detach; or `seclude hook install` and the annotation io.containers.trace-syscall, "
-            "whose profile is complete when `podman wait` returns",
-        )
+    run = attached(command)
+    witnesses: list[Witness] = []
+    if settings.stacks and attend is None:
+        attend = attending(witnesses)
     if os.geteuid() != 0:
         raise TraceError(
             "recording containers needs root", hint="run `sudo seclude record -- podman run ...`"
@@ -222,15 +275,7 @@ def record_podman(
         os.mkdir(hooks)
         with open(os.path.join(hooks, HOOKS_FILE), "w", encoding="utf-8") as file:
             file.write(hooks_file(hook_arguments(settings), PACKAGE))
-        annotations = {"io.seclude.recording": os.path.realpath(result)}
-        if settings.counts:
-            annotations["io.seclude.counts"] = "true"
-        if settings.denials:
-            annotations["io.seclude.denials"] = "true"
-        if settings.arguments:
-            annotations["io.seclude.arguments"] = "true"
-        if base:
-            annotations["io.seclude.base"] = os.path.realpath(base)
+        annotations = request_annotations(settings, result, base)
         if profile:
             options = [*options, "--security-opt", f"seccomp={os.path.abspath(profile)}"]
         if not profile or not _kills(_read(profile)):
@@ -239,7 +284,7 @@ def record_podman(
         try:
             with (
                 Child(engine.hooked(run, hooks, annotations, options)) as child,
-                _signals_left_to(child),
+                _signals_left_to(child) as heard,
                 _attended(attend, tracer.watch) as look,
             ):
                 status = _run(child, look, lambda: progress("the container is running"), refusable=False)
@@ -251,36 +296,66 @@ def record_podman(
             stillborn = stillborn_recording(places, os.path.realpath(result)) if profile else None
             clear_stillborn(places)
             if stillborn is not None:
-                return Recorded(status=status, recording=stillborn)
-            raise RecordingError(
-                f"podman ended with status {status} and nothing was recorded",
-                hint="see what podman said above" if status else "see `seclude hook status`",
-            )
-        return Recorded(status=status, recording=store.read(result))
+                return Recorded(status=status, recording=stillborn, interrupted=bool(heard))
+            raise NothingRecorded("podman", status, interrupted=bool(heard))
+        recorded = Recorded(status=status, recording=store.read(result), interrupted=bool(heard))
+        return with_stacks(recorded, witnesses)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def attached(command: Sequence[str]) -> RunCommand:
+    """The parts of a `podman run` that returns when its container has ended; raises EngineError for any other."""
+    run = PodmanEngine().parse(command)
+    if run.detached:
+        raise EngineError(
+            "a detached container is still running when podman returns",
+            hint="leave out --detach; or `seclude hook install` and the annotation io.containers.trace-syscall, "
+            "whose profile is complete when `podman wait` returns",
+        )
+    return run
+
+
 @contextmanager
-def _signals_left_to(child: Child) -> Iterator[None]:
-    """Ctrl-C reaches the command by itself, and what ends us is passed on: we stay to write what was seen."""
+def _signals_left_to(child: Child) -> Iterator[list[int]]:
+    """Ctrl-C reaches the command by itself, and what ends us is passed on: we stay to write what was seen.
+
+    The list grows by each of these signals.
+    """
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
 
     def pass_on(number: int, _: object) -> None:
+        heard.append(number)
         os.kill(child.pid, number)
 
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGQUIT)}
     before |= {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield
+        yield heard
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def run_watched(command: Sequence[str], progress: Callable[[str], None], look: Callable[[], object]) -> int:
-    """Run an engine's client to its end and look at denials often meanwhile; its exit status."""
-    with Child(command) as child, _signals_left_to(child):
-        return _run(child, look, lambda: progress("the container is running"), refusable=False)
+def run_watched(
+    command: Sequence[str],
+    progress: Callable[[str], None],
+    look: Callable[[], object],
+    heard: list[int] | None = None,
+    before_exec: Callable[[], None] | None = None,
+) -> int:
+    """Run an engine's client, or another command, to its end and look often meanwhile; its exit status.
+
+    `heard` grows by the signals that were left to the client; `before_exec` runs in its process.
+    """
+    with Child(command, before_exec) as child, _signals_left_to(child) as signals:
+        status = _run(child, look, lambda: progress("the container is running"), refusable=False)
+    if heard is not None:
+        heard += signals
+    return status
 
 
 def run_plain(command: Sequence[str]) -> int:
@@ -342,7 +417,7 @@ def _read(profile: str) -> Profile:
 
 def own_capabilities() -> tuple[tuple[str, ...], int]:
     """(names of the bounding set, bits of the effective set) of this process (proc(5), status)."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     bounding = int(fields.get("CapBnd", "0"), 16)
     names = tuple(name for bit, name in enumerate(CAPABILITIES) if bounding >> bit & 1)

@@ -7,7 +7,6 @@ import time
 
 from .analyse.attribution import split
 from .configuration.keys import LONGEST_TEXT, MOST_TESTS
-from .docker_recording import record_docker
 from .engines import engine_for
 from .engines.docker import DockerEngine
 from .errors import EngineError, RecordingError, SecludeError
@@ -15,7 +14,8 @@ from .joining import Joining
 from .marking import LONGEST, bounded
 from .model.frozen import frozen
 from .model.recording import OVERFLOW
-from .session import NothingRecorded, attached, record_podman, record_process
+from .recorders import recorder_for
+from .session import NothingRecorded, attached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .commandline import RunCommand
     from .model.recording import Recording
-    from .session import Recorded, Settings
+    from .session import Settings
 
 NOT_FOUND = 127
 """The exit status that shells give for a command that is not there."""
@@ -150,9 +150,8 @@ def _printable(text: str) -> str:
 class SuiteRecorder:
     """Records test commands one after another, each after the words of `prefix` (`podman run IMAGE`, or none).
 
-    `arguments`: call -> indices of the arguments whose values a plain process's recording keeps; `base`: the same for
-    a container's, as a profile's path. Each command is a recording of its own until they are joined: from inside a
-    container nothing has to be marked, and each command has a new one.
+    `tracer`, `say`, `base`, `arguments`: as for recorder_for. Each command is a recording of its own until they are
+    joined: from inside a container nothing has to be marked, and each command has a new one.
     """
 
     def __init__(
@@ -161,18 +160,20 @@ class SuiteRecorder:
         prefix: Sequence[str],
         settings: Settings,
         *,
+        tracer: str = "auto",
+        say: Callable[[str], None] = lambda _: None,
         base: str = "",
         arguments: dict[str, tuple[int, ...]],
     ) -> None:
         self._commands = commands
         self._prefix = tuple(prefix)
         self._settings = settings
-        self._base = base
-        self._arguments = arguments
-        self._engine = self._checked()
+        self._check()
+        line = (*self._prefix, *commands[0].words)
+        self._recorder = recorder_for(line, tracer, settings, say, base=base, arguments=arguments)
 
-    def _checked(self) -> str:
-        """The one engine of all commands; raises EngineError for what cannot be recorded, before anything runs."""
+    def _check(self) -> None:
+        """Raise EngineError for what cannot be recorded, or not together, before anything runs."""
         kinds: dict[str, str] = {}
         for command in self._commands:
             line = (*self._prefix, *command.words)
@@ -185,7 +186,6 @@ class SuiteRecorder:
                 f"{' and '.join(map(repr, kinds.values()))} are not run by the same engine",
                 hint="record them apart, and make one profile of both with `seclude generate`",
             )
-        return next(iter(kinds))
 
     def record(self, tell: Callable[[Ended], None], progress: Callable[[str], None]) -> Suite:
         """Run all commands; `tell` hears how each ended. Raises SecludeError, also where none could be recorded."""
@@ -197,7 +197,8 @@ class SuiteRecorder:
             started = time.monotonic()
             reason, status = "", 0
             try:
-                recorded = self._one((*self._prefix, *command.words), progress)
+                line = (*self._prefix, *command.words)
+                recorded = self._recorder.record(line, self._settings, progress)
                 joining.add(recorded.recording, command.name)
                 status, interrupted = recorded.status, recorded.interrupted
             except NothingRecorded as error:
@@ -219,13 +220,6 @@ class SuiteRecorder:
             hint = first_error.hint if first_error else "run it again"
             raise RecordingError(f"nothing was recorded: {why}", hint=hint) from first_error
         return Suite(ended=tuple(ended), recording=joining.recording(), interrupted=interrupted)
-
-    def _one(self, line: Sequence[str], progress: Callable[[str], None]) -> Recorded:
-        if self._engine == "podman":
-            return record_podman(line, self._settings, progress, self._base)
-        if self._engine == "docker":
-            return record_docker(line, self._settings, progress, self._base)
-        return record_process(line, self._settings, progress, self._arguments)
 
 
 def _attached(engine: str, line: Sequence[str]) -> RunCommand:

@@ -284,3 +284,11 @@ def test_tests_of_unittest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "getpgid": {("", "")},
     }
     assert not read(tmp_path).losses.markers
+
+
+def test_with_the_tracer_that_needs_no_privilege(tmp_path: Path) -> None:
+    words = ["--tracer", "notify", "--test", "true", "--test", "ls /", "--recording", "r.rec"]
+    done = record(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path).tracer == "notify"
+    assert attribution([read(tmp_path)]).singletons["getdents64"] == "ls /"

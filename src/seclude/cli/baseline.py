@@ -17,8 +17,7 @@ from ..outputs import Output
 from ..reports.text import plural
 from ..session import Settings
 from .console import Console, printable
-from .options import output_options, place_options
-from .record import _absolute
+from .options import absolute, output_options, place_options
 
 RUNS = 20
 
@@ -68,7 +67,7 @@ def record(
     and a static busybox.
     """
     console = Console(quiet=quiet, as_json=as_json)
-    target = Output(_absolute(output), "file of baselines", looks_like_baselines) if output else None
+    target = Output(absolute(output), "file of baselines", looks_like_baselines) if output else None
     if target:
         target.check()
     settings = Settings(bpffs=os.path.abspath(bpffs_path), state=os.path.abspath(state_dir))

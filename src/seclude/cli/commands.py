@@ -11,6 +11,7 @@ from .. import __version__
 
 COMMANDS = {
     "record": "Record the system calls of a container or a process and write its profile.",
+    "snapshot": "Write the profile so far of a container that is being recorded.",
     "generate": "Write a profile from recordings.",
     "show": "Show a profile or a recording.",
     "run": "Run a container or a process under a profile.",
@@ -31,10 +32,14 @@ COMMANDS = {
     "compile": "Compile a profile to the kernel's filter, and check that it means the same.",
     "export": "Write a profile in another program's format.",
     "import": "Read another program's format as a profile.",
+    "push": "Store profiles in a container registry.",
+    "pull": "Fetch a profile from a container registry.",
     "ci": "Build, record the tests, prove the profile, review the change, write it.",
     "init": "Write a configuration and a workflow for this repository.",
+    "baseline": "Measure what an OCI runtime itself needs, and list what is known.",
     "doctor": "Check what this machine offers and what is missing.",
     "hook": "Install, inspect and clean up the OCI hook.",
+    "runtime": "Install the OCI runtime that records containers of docker, containerd and CRI-O.",
 }
 
 

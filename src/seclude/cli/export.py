@@ -20,8 +20,7 @@ from ..model.export import Settings, Written, lossless
 from ..outputs import Output
 from ..yamltext import LARGEST
 from .console import Console, printable
-from .options import output_options, read_profile
-from .record import _absolute
+from .options import absolute, output_options, read_profile
 
 MACHINES = "x86_64 i686 aarch64 armv7l loongarch64 ppc64le riscv64 s390x".split()
 
@@ -186,7 +185,7 @@ def _write_all(form: str, text: str, output: str, edited: str, manifest: str, in
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Output(_absolute(output), f"{form} file that seclude wrote", looks_exported).write(text)
+        Output(absolute(output), f"{form} file that seclude wrote", looks_exported).write(text)
     if edited and in_place:
         _replace(manifest, edited)
     elif edited:

@@ -10,9 +10,8 @@ from ..errors import RecordingError
 from ..formats import oci
 from ..outputs import Output
 from .console import Console
-from .options import output_options, synthesis_options, synthesized
+from .options import absolute, output_options, synthesis_options, synthesized
 from .paths import expanded, list_option
-from .record import _absolute
 
 
 @click.command(
@@ -64,7 +63,7 @@ def command(
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Output(_absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
+        Output(absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
     for note in synthesis.notes:
         console.say(f"note: {note}")
     names = frozenset[str]().union(*(recording.names() for recording in kinds))

@@ -11,8 +11,7 @@ from ..model.export import Read, Settings, lossless
 from ..outputs import Output
 from .console import Console
 from .export import environment, load, place_of_use
-from .options import output_options
-from .record import _absolute
+from .options import absolute, output_options
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of a file that we read: logs of strace are long. Each format has its own, lower limit."""
@@ -61,7 +60,7 @@ def command(
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Output(_absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
+        Output(absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
     for loss in read.losses:
         console.say(f"loss: {loss.text} [{loss.id}]")
     names = {name for rule in read.profile.rules for name in rule.names}

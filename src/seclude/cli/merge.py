@@ -16,9 +16,8 @@ from ..model.profile import Profile
 from ..model.recording import Recording
 from ..outputs import Output
 from .console import Console, printable
-from .options import output_options
+from .options import absolute, output_options
 from .paths import expanded, list_option
-from .record import _absolute
 
 
 @click.command(
@@ -65,7 +64,7 @@ def command(
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Output(_absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
+        Output(absolute(output), "seccomp profile", oci.looks_like_profile).write(text)
     console.result(
         f"{operation} of {len(found)} profiles: {len(result.rules)} rules; wrote {output}",
         {"operation": operation, "profiles": len(found), "rules": len(result.rules), "profile": output},
@@ -102,7 +101,7 @@ def _merge_recordings(console: Console, paths: Sequence[str], operation: str, ou
     if output == "-":
         click.echo(text, nl=False)
     else:
-        Output(_absolute(output), "recording", store.looks_like_recording).write(text)
+        Output(absolute(output), "recording", store.looks_like_recording).write(text)
     for note in notes:
         console.say(f"note: {note}")
     console.result(

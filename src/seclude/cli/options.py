@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -134,3 +135,11 @@ def synthesized(
         arguments=arguments,
         portable=portable,
     )
+
+
+def absolute(path: str) -> str:
+    """The user's own path, links in its directory resolved: we run with the user's rights and on their word."""
+    if not path:
+        return path
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory or "."), name)

@@ -15,8 +15,7 @@ from ..registry.exchange import Pulled
 from ..registry.manifests import Platform
 from ..registry.references import Reference, parse
 from .console import Console
-from .options import output_options
-from .record import _absolute
+from .options import absolute, output_options
 from .repositories import connected, registry_options
 
 
@@ -72,7 +71,7 @@ def command(
     writer = None
     if output != "-":
         # Before anything is fetched: a place where we may not write is known at once.
-        writer = Output(_absolute(output), "seccomp profile", oci.looks_like_profile)
+        writer = Output(absolute(output), "seccomp profile", oci.looks_like_profile)
         writer.check()
     platform = platforms.parse(platform_name) if platform_name else platforms.of_machine(system.machine())
     place = parse(reference or parse(image).name)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
-from .. import store
+from .. import expectations, store
 from ..analyse import privileges
+from ..analyse.attribution import attribution, surprises
 from ..baseline import baselines
 from ..conditions import watched
-from ..engines import engine_for
-from ..engines.docker import not_yet
-from ..errors import EXIT_ERROR, OutputError, SecludeError
+from ..errors import EXIT_CLEAN, EXIT_ERROR, EXIT_FINDINGS, OutputError, SecludeError
 from ..formats import oci
 from ..outputs import Output
-from ..session import Settings, record_podman, record_process
+from ..recorders import TRACERS, recorder_for
+from ..session import Recorded, Settings
+from ..suite import Suite
 from ..synthesize import conditional_arguments
+from . import percommand
+from .attach import Wish, attach_options, recorded_running, wished
 from .console import Console
-from .options import output_options, place_options, read_profile, synthesis_options, synthesized
+from .contexts import allowed_by, summary, surprise_values, surprised
+from .options import absolute, output_options, place_options, read_profile, synthesis_options, synthesized
 from .privileges import privileges_line
 
 EPILOG = (
-    "Examples: seclude record -o ls.json -- podman run --rm debian ls / ;  seclude record -o ls.json -- ls /"
+    "Examples: seclude record -o ls.json -- podman run --rm debian ls / ;  seclude record -o ls.json -- ls / ;  "
+    "seclude record -o web.json --container web --duration 600"
 )
 
 
@@ -33,15 +36,54 @@ EPILOG = (
 @click.option(
     "--denials", is_flag=True, help="Also look for calls that a filter refused (it costs every call)."
 )
+@click.option(
+    "--stacks",
+    is_flag=True,
+    help="Stop each process at its first time of each call and read the stack, for `seclude why` (slow).",
+)
+@click.option(
+    "--tracer",
+    type=click.Choice(TRACERS),
+    default="auto",
+    show_default=True,
+    help="ebpf takes root; notify takes no privilege and costs every call some microseconds. auto: ebpf where it can "
+    "be used.",
+)
+@attach_options
+@percommand.per_command_options
+@click.option(
+    "--fail-on-new",
+    default="",
+    metavar="PROFILE",
+    help="Say which tests make calls that PROFILE does not allow, and end with status 2 if any does.",
+)
+@click.option(
+    "--expectations",
+    "expected",
+    default="",
+    metavar="FILE",
+    help="Check what the tests say of themselves: the file of pytest's --seclude-expectations.",
+)
 @synthesis_options
 @place_options
 @output_options
-@click.argument("command_line", metavar="-- CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command_line", metavar="-- CMD...", nargs=-1, type=click.UNPROCESSED)
 def command(
     output: str,
     recording: str,
     counts: bool,
     denials: bool,
+    stacks: bool,
+    tracer: str,
+    container: str | None,
+    pid: int | None,
+    duration: float | None,
+    per_command: str,
+    tests: tuple[str, ...],
+    tap: bool,
+    junit: str,
+    fail_on_new: str,
+    expected: str,
     base: str,
     baseline: str,
     errno_name: str,
@@ -58,36 +100,49 @@ def command(
 
     Where CMD is `podman run ...` the container is recorded, otherwise CMD and all its descendants. CMD's output
     and exit status pass through; what seclude says goes to standard error.
+
+    With --per-command or --test each test command is run after the words of CMD, such as `podman run --rm IMAGE`, or
+    by itself, in a context of its own; the exit status is that of the first that failed.
+
+    With --container or --pid what runs already is recorded from then on, whatever started it. Nothing is stopped.
     """
-    if not output and not recording:
+    wish = wished(container, pid, duration, instead=command_line or per_command or tests)
+    if not command_line and not per_command and not tests and not wish:
+        raise click.UsageError("Missing argument '-- CMD...'.")
+    if not output and not recording and not fail_on_new and not expected:
         raise SecludeError("nothing would be written", hint="give -o PROFILE or --recording FILE")
+    several = percommand.several(per_command, tests, tap=tap, junit_path=junit, absolute=absolute)
+    committed = read_profile(fail_on_new) if fail_on_new else None
+    told = expectations.read(expected) if expected else {}
     console = Console(quiet=quiet, as_json=as_json)
     wanted_arguments = conditional_arguments(read_profile(base)) if base else {}
     if arguments != "none":
         wanted_arguments = watched(wanted_arguments)
-    outputs = {
-        "profile": Output(_absolute(output), "seccomp profile", oci.looks_like_profile),
-        "recording": Output(_absolute(recording), "recording", store.looks_like_recording),
-    }
-    for place, wanted in (("profile", output), ("recording", recording)):
-        if wanted:
-            outputs[place].check()
+    profile_output = Output(absolute(output), "seccomp profile", oci.looks_like_profile) if output else None
+    kept = Output(absolute(recording), "recording", store.looks_like_recording) if recording else None
+    for place in (profile_output, kept):
+        if place is not None:
+            place.check()
     settings = Settings(
-        bpffs=bpffs_path, state=state_dir, counts=counts, denials=denials, arguments=arguments != "none"
+        bpffs=bpffs_path,
+        state=state_dir,
+        counts=counts,
+        denials=denials,
+        arguments=arguments != "none",
+        stacks=stacks,
     )
-    engine = engine_for(command_line).name
-    if engine == "docker":
-        raise not_yet("recorded")
-    if engine == "podman":
-        recorded = record_podman(command_line, settings, console.progress, base)
-    else:
-        recorded = record_process(command_line, settings, console.progress, wanted_arguments)
+    recorded = _recorded(command_line, tracer, settings, wish, several, console, base, wanted_arguments)
     seen = recorded.recording
+    found = attribution([seen])
+    allowed = allowed_by(committed, [seen], found.calls) if committed else None
+    wrong = surprises(found, allowed, told)
+    synthesis = None
     try:
-        if recording:
-            outputs["recording"].write(store.dumps(seen))
-        synthesis = None
-        if output:
+        if kept is not None:
+            kept.write(store.dumps(seen))
+        if isinstance(recorded, Suite):
+            several.write(recorded)
+        if profile_output is not None:
             synthesis = synthesized(
                 [seen],
                 base=base,
@@ -97,16 +152,21 @@ def command(
                 portable=portable,
                 insist=insist,
             )
-            outputs["profile"].write(oci.dumps(synthesis.profile))
+            profile_output.write(oci.dumps(synthesis.profile))
     except OutputError as error:
         raise SecludeError(error.message, hint=error.hint, exit_code=recorded.status or EXIT_ERROR) from error
-    for note in synthesis.notes if synthesis else ():
-        console.say(f"note: {note}")
+    notes = synthesis.notes if synthesis else ()
     leaving = privileges.leaving(seen, baselines())
-    if line := privileges_line(leaving):
-        console.say(line)
+    for line in (
+        *(f"note: {note}" for note in notes),
+        privileges_line(leaving),
+        summary(found, recording) if found.tests else "",
+        *surprised(wrong),
+    ):
+        if line:
+            console.say(line)
     runtime, app = seen.names("runtime"), seen.names("app")
-    written = " and ".join(path for path in (output, recording) if path)
+    written = " and ".join(path for path in (output, recording, junit) if path) or "nothing"
     console.result(
         f"{len(runtime | app)} calls recorded ({len(runtime)} by the runtime, {len(app)} by the application), "
         f"{seen.losses.calls} lost; wrote {written}",
@@ -119,16 +179,37 @@ def command(
             "lost": seen.losses.calls,
             "profile": output,
             "recording": recording,
-            "notes": list(synthesis.notes) if synthesis else [],
+            "notes": list(notes),
             "no_new_privileges": privileges.values(leaving),
+            "commands": percommand.values(recorded.ended) if isinstance(recorded, Suite) else [],
+            "tests": len(found.tests),
+            "singletons": found.singletons,
+            "unexpected": surprise_values(wrong),
         },
     )
-    return recorded.status
+    return recorded.status or (EXIT_FINDINGS if wrong else EXIT_CLEAN)
 
 
-def _absolute(path: str) -> str:
-    """The user's own path, links in its directory resolved: we run with the user's rights and on their word."""
-    if not path:
-        return path
-    directory, name = os.path.split(path)
-    return os.path.join(os.path.realpath(directory or "."), name)
+def _recorded(
+    command: tuple[str, ...],
+    tracer: str,
+    settings: Settings,
+    wish: Wish,
+    several: percommand.Several,
+    console: Console,
+    base: str,
+    arguments: dict[str, tuple[int, ...]],
+) -> Recorded | Suite:
+    """What was asked for, recorded: what runs already, several test commands, or one command. Raises SecludeError."""
+    if wish:
+        if settings.stacks or tracer == "notify":
+            option = "--stacks" if settings.stacks else "--tracer notify"
+            raise SecludeError(f"{option} is for what is started to be recorded", hint=f"leave out {option}")
+        return Recorded(status=EXIT_CLEAN, recording=recorded_running(wish, settings, console, arguments))
+    if several.commands:
+        suite = several.recorder(
+            command, settings, tracer=tracer, say=console.say, base=base, arguments=arguments
+        )
+        return several.record(suite, console)
+    recorder = recorder_for(command, tracer, settings, console.say, base=base, arguments=arguments)
+    return recorder.record(command, settings, console.progress)

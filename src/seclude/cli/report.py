@@ -23,8 +23,7 @@ from ..scanning import document
 from ..syscalls import names
 from .complete import headline
 from .console import Console
-from .options import output_options, read_profile, synthesized
-from .record import _absolute
+from .options import absolute, output_options, read_profile, synthesized
 
 DEFAULT_PROFILE = "/usr/share/containers/seccomp.json"
 """Where distributions put the profile that podman, buildah and CRI-O give a container (package containers-common)."""
@@ -128,7 +127,7 @@ def command(
     if output == "-":
         click.echo(text, nl=False)
         return 0
-    Output(_absolute(output), "report of seclude", looks_like_report).write(text)
+    Output(absolute(output), "report of seclude", looks_like_report).write(text)
     console.result(f"wrote {output}", {"output": output, "bytes": len(text.encode())})
     return 0
 

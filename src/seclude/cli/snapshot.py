@@ -9,8 +9,7 @@ from ..attaching import need_root, recorded_container
 from ..formats import oci
 from ..outputs import POLICY, Output
 from .console import Console
-from .options import output_options, place_options, synthesis_options, synthesized
-from .record import _absolute
+from .options import absolute, output_options, place_options, synthesis_options, synthesized
 
 
 @click.command(epilog="Example: seclude snapshot web -o so-far.json")
@@ -45,8 +44,8 @@ def command(
     need_root()
     console = Console(quiet=quiet, as_json=as_json)
     outputs = {
-        "profile": Output(_absolute(output), "seccomp profile", oci.looks_like_profile),
-        "recording": Output(_absolute(recording), "recording", store.looks_like_recording),
+        "profile": Output(absolute(output), "seccomp profile", oci.looks_like_profile),
+        "recording": Output(absolute(recording), "recording", store.looks_like_recording),
     }
     for place, wanted in (("profile", output), ("recording", recording)):
         if wanted:
