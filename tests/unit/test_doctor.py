@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from seclude.doctor import (
     engines,
     hooks,
     kernel,
+    launchers,
     libraries,
     look,
     rootless,
@@ -25,6 +27,7 @@ from seclude.doctor import (
 from seclude.doctor.check import degraded, missing, ok
 from seclude.engines.podman import HOOKS_DIRECTORIES, hooks_file
 from seclude.errors import SecludeError
+from seclude.launcher import DIRECTORY, Launcher
 
 SHARE, ETC = HOOKS_DIRECTORIES
 RELEASE = "6.1.0-test"
@@ -657,3 +660,39 @@ class TestShown:
     def test_the_summary(self):
         assert summary(self.CHECKS) == "nothing can be recorded here yet: 1 missing, 1 degraded"
         assert summary(self.CHECKS[:2]) == "this machine can record; 1 of 2 checks are degraded"
+
+
+class TestRuntimes:
+    """The launchers that `seclude runtime install` writes."""
+
+    def written(self, root: Path, runtime: str) -> Path:
+        launcher = Launcher(engine="docker", runtime=runtime, bpffs="/b", state="/s", policy="/p")
+        path = Path(str(root) + DIRECTORY) / "docker-seclude"
+        path.parent.mkdir(parents=True)
+        path.write_text(launcher.text("/opt/seclude"))
+        path.chmod(0o755)
+        return path
+
+    def test_none(self, tmp_path: Path) -> None:
+        check = launchers.check(str(tmp_path))
+        assert check.state == OK and check.found.startswith("not installed")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="a launcher is root's")
+    def test_one_that_leads_to_a_runtime(self, tmp_path: Path) -> None:
+        self.written(tmp_path, "/bin/runc")
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "runc").touch(0o755)
+        assert launchers.check(str(tmp_path)) == ok("runtime", "docker-seclude (leads to /bin/runc)")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="a launcher is root's")
+    def test_one_that_leads_nowhere(self, tmp_path: Path) -> None:
+        self.written(tmp_path, "/bin/runc")
+        check = launchers.check(str(tmp_path))
+        assert check.state == DEGRADED
+        assert "docker-seclude leads to /bin/runc, which is not there" in check.found
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="a launcher is root's")
+    def test_one_that_others_can_change(self, tmp_path: Path) -> None:
+        self.written(tmp_path, "/bin/true").chmod(0o777)
+        check = launchers.check(str(tmp_path))
+        assert check.state == DEGRADED and "can be changed by others than root" in check.found

@@ -9,7 +9,7 @@ import os
 
 from .. import bpffs
 from ..registrations import STATE
-from . import engines, hooks, kernel, libraries, rootless
+from . import engines, hooks, kernel, launchers, libraries, rootless
 from .check import DEGRADED, MISSING, OK, Check
 
 __all__ = ["DEGRADED", "MISSING", "OK", "Check", "diagnose", "search_path"]
@@ -72,5 +72,6 @@ def diagnose(
         engines.containerd(search, timeout),
         *engines.runtimes(search, timeout),
         *hooks.checks(root, hooks.directories(search, timeout)),
+        launchers.check(root),
         rootless.check(root, search, () if os.geteuid() == 0 else _user()),
     )
