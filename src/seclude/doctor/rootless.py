@@ -24,7 +24,8 @@ def check(root: str = "", search: tuple[str, ...] = (), user: tuple[str, ...] = 
     name = "rootless"
     # Even 0 gives users only what sees their own sockets, no tracing (bpf(2), EPERM).
     value = look.contents(root, "/proc/sys/kernel/unprivileged_bpf_disabled").strip()
-    ebpf = f"eBPF is root's (unprivileged_bpf_disabled {value or 'unknown'}): rootless containers are recorded by notify"
+    setting = f"unprivileged_bpf_disabled {value or 'unknown'}"
+    ebpf = f"eBPF is root's ({setting}): rootless containers are recorded by notify"
     lacking = []
     actions = look.contents(root, "/proc/sys/kernel/seccomp/actions_avail").split()
     if actions and "user_notif" not in actions:
