@@ -11,7 +11,8 @@ from programs import ROOT, Unmeasurable
 
 sys.path.insert(0, str(ROOT / "src"))
 sys.path.insert(0, str(ROOT / "tests" / "engines"))
-from docker_bed import Unsupported, missing
+from daemons import Unsupported
+from docker_bed import missing
 from docker_recorder import RUNTIME, DockerRecorder, open_docker_recorder
 
 ROUNDS = 20

@@ -9,6 +9,7 @@ Exits with 1 if something could not be measured; a limit that is not met is prin
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import sys
@@ -19,79 +20,27 @@ from pathlib import Path
 from figures import Table, encode
 from programs import Unmeasurable
 
-
-def overhead(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from overhead import Overhead
-
-    return Overhead(runs, progress).tables()
-
-
-def start(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from start import tables
-
-    return tables(runs, progress)
-
-
-def commands(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from commands import tables
-
-    return tables(runs, progress)
-
-
-def pipeline(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from ci import tables
-
-    return tables(runs, progress)
-
-
-def marks(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from marks import tables
-
-    return tables(runs, progress)
-
-
-def profiles(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from profiles import tables
-
-    return tables(runs, progress)
-
-
-def recordings(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from recordings import tables
-
-    return tables(runs, progress)
-
-
-def reports(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from reports import tables
-
-    return tables(runs, progress)
-
-
-def attach(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from attach import tables
-
-    return tables(runs, progress)
-
-
-def docker(runs: int, progress: Callable[[str], None]) -> list[Table]:
-    from docker_start import tables
-
-    return tables(runs, progress)
-
-
 PARTS = {
-    "overhead": overhead,
-    "start": start,
-    "commands": commands,
-    "ci": pipeline,
-    "marks": marks,
-    "profiles": profiles,
-    "recordings": recordings,
-    "reports": reports,
-    "attach": attach,
-    "docker": docker,
+    "overhead": "overhead",
+    "start": "start",
+    "commands": "commands",
+    "ci": "ci",
+    "marks": "marks",
+    "profiles": "profiles",
+    "recordings": "recordings",
+    "reports": "reports",
+    "attach": "attach",
+    "docker": "docker_start",
 }
+"""Part -> the module that measures it, which is imported only then: what one needs another may lack."""
+
+
+def tables_of(part: str, runs: int, progress: Callable[[str], None]) -> list[Table]:
+    """The tables of one part; raises Unmeasurable."""
+    module = importlib.import_module(PARTS[part])
+    if part == "overhead":
+        return list(module.Overhead(runs, progress).tables())
+    return list(module.tables(runs, progress))
 
 
 def progress(text: str) -> None:
@@ -133,7 +82,7 @@ def main() -> int:
     failed = False
     for name in arguments.only or PARTS:
         try:
-            measured = PARTS[name](arguments.runs, progress)
+            measured = tables_of(name, arguments.runs, progress)
         except Unmeasurable as error:
             progress("")
             print(f"\n{name}: not measured: {error}", file=sys.stderr)

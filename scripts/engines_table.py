@@ -26,6 +26,7 @@ import containerd_bed  # noqa: E402
 import docker_bed  # noqa: E402
 from containerd_recorder import RUNTIME, open_containerd_recorder  # noqa: E402
 from cri_client import Cri  # noqa: E402
+from daemons import Unsupported  # noqa: E402
 from docker_recorder import open_docker_recorder  # noqa: E402
 from ordinary import ordinary_user  # noqa: E402
 from podman_bed import Bed, open_bed  # noqa: E402
@@ -108,7 +109,7 @@ def docker(stack: ExitStack) -> Way | Skipped:
         return Skipped(title, reason)
     try:
         recorder = stack.enter_context(open_docker_recorder(bridge=True))
-    except docker_bed.Unsupported as error:
+    except Unsupported as error:
         return Skipped(title, str(error))
     image = recorder.bed.import_image("debian")
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from . import bpffs, bundlehooks, store
+from . import bundlehooks, store
 from .bundlehooks import REQUEST, VARIABLE
+from .children import run_watched
 from .commandline import RunCommand
 from .containers import Places, clear_stillborn, finish
 from .engines.docker import DockerEngine
@@ -25,7 +24,7 @@ from .launcher import Launcher, read_launcher
 from .marking import ANNOUNCED
 from .model.frozen import replace
 from .registrations import Registration, Registrations
-from .session import NothingRecorded, Recorded, Settings, request_annotations, run_watched
+from .session import NothingRecorded, Recorded, Settings, request_annotations, session_directory
 
 RUNTIME = "seclude"
 """The name of the runtime unless the command says another."""
@@ -53,29 +52,30 @@ def record_docker(
     """
     run = _checked(command)
     name, found = _runtime(run)
-    if bpffs.ensure(found.bpffs):
-        progress(f"mounted a BPF file system at {found.bpffs}")
-    with Registrations(found.state):
-        pass  # it exists now, and is ours
     places = Places(bpffs=found.bpffs, state=found.state, policy=found.policy)
-    directory = tempfile.mkdtemp(prefix="session-", dir=found.state)
-    result = os.path.realpath(os.path.join(directory, "recording.json"))
-    token = bundlehooks.write_request(found.state, request_annotations(settings, result, base))
-    try:
-        options = [] if run.values("--runtime") else ["--runtime", name]
-        environment = ["--env", f"{ANNOUNCED}=1", "--env", f"{VARIABLE}={REQUEST}{token}"]
-        heard: list[int] = []
-        status = run_watched(run.command(arguments=[*options, *environment]), progress, lambda: None, heard)
-        _await(result, places, progress)
-        recording = store.read(result) if os.path.exists(result) else None
-        if recording is None or (status in NOT_STARTED and not recording.names("app")):
-            clear_stillborn(places)
-            raise NothingRecorded("docker", status, interrupted=bool(heard))
-        image = recording.image or run.image
-        return Recorded(status=status, recording=replace(recording, image=image), interrupted=bool(heard))
-    finally:
-        os.unlink(bundlehooks.request_path(found.state, token))
-        shutil.rmtree(directory, ignore_errors=True)
+    with session_directory(found.bpffs, found.state, progress) as directory:
+        result = os.path.realpath(os.path.join(directory, "recording.json"))
+        token = bundlehooks.write_request(found.state, request_annotations(settings, result, base))
+        try:
+            options = [] if run.values("--runtime") else ["--runtime", name]
+            environment = ["--env", f"{ANNOUNCED}=1", "--env", f"{VARIABLE}={REQUEST}{token}"]
+            heard: list[int] = []
+            line = run.command(arguments=[*options, *environment])
+            status = run_watched(line, progress, lambda: None, heard)
+            _await(result, places, progress)
+            recording = store.read(result) if os.path.exists(result) else None
+            if recording is None or (status in NOT_STARTED and not recording.names("app")):
+                clear_stillborn(places)
+                raise NothingRecorded("docker", status, interrupted=bool(heard))
+            image = recording.image or run.image
+            return Recorded(status=status, recording=replace(recording, image=image), interrupted=bool(heard))
+        finally:
+            os.unlink(bundlehooks.request_path(found.state, token))
+
+
+def check(command: Sequence[str]) -> None:
+    """Raise EngineError or TraceError where the container that a command starts could not be recorded."""
+    _runtime(_checked(command))
 
 
 def _checked(command: Sequence[str]) -> RunCommand:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
+from .children import run_watched
 from .commandline import RunCommand
 from .engines.docker import DockerEngine
 from .engines.running import belongs, processes, processes_of
@@ -17,7 +18,6 @@ from .errors import EngineError, TraceError
 from .model.capabilities import CAPABILITIES
 from .model.denial import Denial, Sighting
 from .model.frozen import frozen, replace
-from .session import run_watched
 from .trace.libbpf import LibBpf
 from .trace.watch import DenialWatch
 from .witness import Witness

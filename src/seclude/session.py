@@ -1,4 +1,4 @@
-"""One recording or one enforced run from the command line: a command in, its exit status and what was seen out."""
+"""A command in, a process or podman's; it is recorded to its end, and its exit status and what was seen come out."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import count
 
 from . import __version__, bpffs, store
 from .baseline import PROCESS_ENGINE
+from .children import LOOK, now_and_then, run_child, signals_left_to
+from .confined_runs import announce, may_kill, read_profile
 from .containers import Places, clear_stillborn, stillborn_recording
-from .engines.docker import DockerEngine
 from .engines.podman import HOOKS_FILE, PodmanEngine, hooks_file
 from .engines.process import Child, Descendants
 from .errors import EngineError, RecordingError, TraceError
-from .formats import libseccomp, oci
-from .inputs import read_text
 from .marking import ANNOUNCED
-from .model.capabilities import CAPABILITIES
 from .model.frozen import frozen, replace
 from .model.recording import Recording
 from .outputs import POLICY
@@ -34,11 +31,7 @@ from .witness import Witness
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .commandline import RunCommand
-    from .model.profile import Profile
     from .trace.watch import DenialWatch
-
-NOT_EXECUTED = 126
-"""The exit status that shells give for a command that cannot be executed."""
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -60,9 +53,6 @@ if TYPE_CHECKING:
     Watching = Callable[[], DenialWatch | None]
     Attend = Callable[[Watching], AbstractContextManager[Callable[[], object]]]
     """What looks at denials as they happen: gets the denial watch, gives a function that is called often."""
-
-LOOK = 0.02
-"""Seconds between two looks at denials: for so long a process may be stopped for it."""
 
 
 @frozen
@@ -124,7 +114,7 @@ def record_process(
         attend = attending(witnesses)
     tracer = EbpfTracer()
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    with Descendants() as descendants, Child(command, confine or _announce) as child:
+    with Descendants() as descendants, Child(command, confine or announce) as child:
         number = tracer.begin(
             Target(
                 pid=child.pid,
@@ -144,10 +134,10 @@ def record_process(
 
         try:
             with _attended(attend, tracer.watch) as look:
-                with _signals_left_to(child) as heard:
-                    status = _run(child, look, so_far, refusable=confine is not None)
+                with signals_left_to(child) as heard:
+                    status = run_child(child, look, so_far, refusable=confine is not None)
                 try:
-                    descendants.wait(_now_and_then(left_behind, look), LOOK)
+                    descendants.wait(now_and_then(left_behind, look), LOOK)
                 except KeyboardInterrupt:
                     heard.append(signal.SIGINT)
                     progress("stopped; what the descendants call from now on is not recorded")
@@ -174,42 +164,6 @@ def record_process(
         origins=observed.origins,
     )
     return with_stacks(Recorded(status=status, recording=recording, interrupted=bool(heard)), witnesses)
-
-
-def _announce() -> None:
-    """Say to the command, in whose process this runs before its exec, that a recorder is there."""
-    os.environ[ANNOUNCED] = "1"
-
-
-def _kills(profile: Profile) -> bool:
-    """Whether a marker, which the profile need not allow, may end the process that makes it."""
-    actions = {profile.outcome[0], *(rule.outcome[0] for rule in profile.rules)}
-    return bool(actions & {"SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"})
-
-
-def _run(child: Child, look: Callable[[], object], progress: Callable[[], None], *, refusable: bool) -> int:
-    """Let a child go, to its end; its exit status."""
-    look()
-    tick = _now_and_then(progress, look)
-    try:
-        child.go(tick, LOOK)
-    except EngineError:
-        if not refusable:
-            raise
-        return NOT_EXECUTED
-    return child.wait(tick, LOOK)
-
-
-def _now_and_then(progress: Callable[[], None], look: Callable[[], object]) -> Callable[[], None]:
-    """Called every LOOK seconds, it looks each time and reports progress twice a second."""
-    times = count(1)
-
-    def tick() -> None:
-        look()
-        if next(times) % int(0.5 / LOOK) == 0:
-            progress()
-
-    return tick
 
 
 def attending(witnesses: list[Witness]) -> Attend:
@@ -241,6 +195,23 @@ def _attended(attend: Attend | None, watch: Watching) -> Iterator[Callable[[], o
             yield look
 
 
+@contextmanager
+def session_directory(place: str, state: str, progress: Callable[[str], None]) -> Iterator[str]:
+    """A directory below `state` for the files of one recording, to the end of the block; the recorder can be pinned.
+
+    `place` is the BPF file system's, which is mounted if need be. Raises SecludeError.
+    """
+    if bpffs.ensure(place):
+        progress(f"mounted a BPF file system at {place}")
+    with Registrations(state):
+        pass  # it exists now, and is ours
+    directory = tempfile.mkdtemp(prefix="session-", dir=state)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
 def record_podman(
     command: Sequence[str],
     settings: Settings,
@@ -265,12 +236,7 @@ def record_podman(
         raise TraceError(
             "recording containers needs root", hint="run `sudo seclude record -- podman run ...`"
         )
-    if bpffs.ensure(settings.bpffs):
-        progress(f"mounted a BPF file system at {settings.bpffs}")
-    with Registrations(settings.state):
-        pass  # it exists now, and is ours
-    directory = tempfile.mkdtemp(prefix="session-", dir=settings.state)
-    try:
+    with session_directory(settings.bpffs, settings.state, progress) as directory:
         hooks, result = os.path.join(directory, "hooks.d"), os.path.join(directory, "recording.json")
         os.mkdir(hooks)
         with open(os.path.join(hooks, HOOKS_FILE), "w", encoding="utf-8") as file:
@@ -278,16 +244,16 @@ def record_podman(
         annotations = request_annotations(settings, result, base)
         if profile:
             options = [*options, "--security-opt", f"seccomp={os.path.abspath(profile)}"]
-        if not profile or not _kills(_read(profile)):
+        if not profile or not may_kill(read_profile(profile)):
             options = [*options, "--env", f"{ANNOUNCED}=1"]
         tracer = EbpfTracer(bpffs=settings.bpffs)
         try:
             with (
                 Child(engine.hooked(run, hooks, annotations, options)) as child,
-                _signals_left_to(child) as heard,
+                signals_left_to(child) as heard,
                 _attended(attend, tracer.watch) as look,
             ):
-                status = _run(child, look, lambda: progress("the container is running"), refusable=False)
+                status = run_child(child, look, lambda: progress("the container is running"), refusable=False)
         finally:
             tracer.close()
         if not os.path.exists(result):
@@ -300,8 +266,6 @@ def record_podman(
             raise NothingRecorded("podman", status, interrupted=bool(heard))
         recorded = Recorded(status=status, recording=store.read(result), interrupted=bool(heard))
         return with_stacks(recorded, witnesses)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def attached(command: Sequence[str]) -> RunCommand:
@@ -314,111 +278,3 @@ def attached(command: Sequence[str]) -> RunCommand:
             "whose profile is complete when `podman wait` returns",
         )
     return run
-
-
-@contextmanager
-def _signals_left_to(child: Child) -> Iterator[list[int]]:
-    """Ctrl-C reaches the command by itself, and what ends us is passed on: we stay to write what was seen.
-
-    The list grows by each of these signals.
-    """
-    heard: list[int] = []
-
-    def hear(number: int, _: object) -> None:
-        heard.append(number)
-
-    def pass_on(number: int, _: object) -> None:
-        heard.append(number)
-        os.kill(child.pid, number)
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGQUIT)}
-    before |= {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run_watched(
-    command: Sequence[str],
-    progress: Callable[[str], None],
-    look: Callable[[], object],
-    heard: list[int] | None = None,
-    before_exec: Callable[[], None] | None = None,
-) -> int:
-    """Run an engine's client, or another command, to its end and look often meanwhile; its exit status.
-
-    `heard` grows by the signals that were left to the client; `before_exec` runs in its process.
-    """
-    with Child(command, before_exec) as child, _signals_left_to(child) as signals:
-        status = _run(child, look, lambda: progress("the container is running"), refusable=False)
-    if heard is not None:
-        heard += signals
-    return status
-
-
-def run_plain(command: Sequence[str]) -> int:
-    """Run a command as it is; its exit status."""
-    with Child(command) as child, _signals_left_to(child):
-        child.go()
-        return child.wait()
-
-
-def run_process(command: Sequence[str], profile: str) -> int:
-    """Run a plain process under a profile; its exit status. Raises SecludeError."""
-    with confinement(_read(profile)) as confine, Child(command, confine) as child, _signals_left_to(child):
-        child.go()
-        return child.wait()
-
-
-@contextmanager
-def confinement(profile: Profile, *, announced: bool = False) -> Iterator[Callable[[], None]]:
-    """What puts a child under the profile, as long as the block lasts. Raises SecludeError.
-
-    `announced`: the child is recorded and shall mark what it does, unless the profile may kill it for that.
-    """
-    bounding, effective = own_capabilities()
-    with libseccomp.build(
-        profile, capabilities=bounding, machine=platform.machine(), kernel=platform.release()
-    ) as filter_:
-        # Where the kernel lets us do without, set-user-id programs keep working, as in a container.
-        no_new_privileges = not effective >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1
-
-        def confine() -> None:
-            if announced and not _kills(profile):
-                _announce()
-            filter_.load(no_new_privileges=no_new_privileges)
-
-        yield confine
-
-
-def run_podman(command: Sequence[str], profile: str) -> int:
-    """Run a container under a profile; podman's exit status. Raises SecludeError."""
-    engine = PodmanEngine()
-    return run_plain(engine.enforced(engine.parse(command), _checked(profile)))
-
-
-def run_docker(command: Sequence[str], profile: str) -> int:
-    """Run a container under a profile; docker's exit status. Raises SecludeError."""
-    engine = DockerEngine()
-    return run_plain(engine.enforced(engine.parse(command), _checked(profile)))
-
-
-def _checked(profile: str) -> str:
-    """The absolute path of a profile that can be read; raises SecludeError."""
-    _read(profile)
-    return os.path.abspath(profile)
-
-
-def _read(profile: str) -> Profile:
-    return oci.loads(read_text(profile, limit=oci.LARGEST, error=EngineError), profile)
-
-
-def own_capabilities() -> tuple[tuple[str, ...], int]:
-    """(names of the bounding set, bits of the effective set) of this process (proc(5), status)."""
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    bounding = int(fields.get("CapBnd", "0"), 16)
-    names = tuple(name for bit, name in enumerate(CAPABILITIES) if bounding >> bit & 1)
-    return names, int(fields.get("CapEff", "0"), 16)

@@ -7,19 +7,18 @@ plugin answers at the same address, as it does for kubelet.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from daemons import PATH, DaemonBed, missing_of, open_daemon_bed
 from oci_archive import write_archive
 from podman_bed import Result
-from podman_config import SCRIPT, cache_dir, scratch
+from podman_config import SCRIPT
 
-PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
 IMAGE = "localhost/seclude/workloads:test"
 PAUSE = "localhost/seclude/pause:test"
 KUBERNETES = "k8s.io"
@@ -30,14 +29,7 @@ SHIM = "io.containerd.runc.v2"
 
 def missing() -> str:
     """Why there can be no bed here; empty if there can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("containerd", "ctr", "containerd-shim-runc-v2", "runc", "unshare", "setpriv"):
-        if not shutil.which(program, path=PATH):
-            return f"{program} is not installed"
-    if "\toverlay\n" not in Path("/proc/filesystems").read_text():
-        return "the kernel has no overlay file system"
-    return ""
+    return missing_of("containerd", "ctr", "containerd-shim-runc-v2", "runc")
 
 
 def _config(directory: Path) -> str:
@@ -73,27 +65,26 @@ runtime_type = "{SHIM}"
 """
 
 
-class ContainerdBed:
-    """A containerd of its own, in a mount namespace of its own; `directory` holds all that it writes.
+class ContainerdBed(DaemonBed):
+    """A containerd; `config` is its file. Use `open_containerd_bed`.
 
-    `environment` is for commands that shall use it, `config` its file. Use `open_containerd_bed`; raises
-    AssertionError with the engine's log where it does not start.
+    Raises AssertionError with the engine's log where it does not start.
     """
 
+    MOUNTED = "run"
+
     def __init__(self, directory: Path, cache: Path) -> None:
-        self.directory = directory
         self.socket = directory / "socket"
         self.config = directory / "config.toml"
         self._cache = cache
         self._count = 0
-        self._log = directory / "log"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CONTAINER")}
-        self.environment = kept | {
-            "PATH": PATH,
+        own = {
             "CONTAINERD_ADDRESS": str(self.socket),
             "CONTAINERD_NAMESPACE": "seclude",
             "CONTAINERD_SNAPSHOTTER": "overlayfs",
         }
+        super().__init__(directory, kept | {"PATH": PATH} | own)
         self.start()
         try:
             self.import_image("workloads", also=(PAUSE,))
@@ -108,22 +99,12 @@ class ContainerdBed:
 
     def start(self) -> None:
         """Starts the engine, once more if it has ended."""
-        # Its mounts are seen in its namespace alone, and it ends with us, however we end.
-        self._engine = subprocess.Popen(
-            [
-                *("unshare", "--mount", "--propagation", "private", "setpriv", "--pdeathsig", "TERM"),
-                *("containerd", "--config", self.config),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log.open("a"),
-            stderr=subprocess.STDOUT,
-            env=self.environment,
-        )
+        self._begin("containerd", "--config", self.config)
         deadline = time.monotonic() + 30
         while not self.socket.exists() or self.ctr("version").status:
             if self._engine.poll() is not None or time.monotonic() > deadline:
                 self._end()
-                raise AssertionError(f"no containerd: {self._log.read_text()[-2000:]}")
+                raise AssertionError(f"no containerd: {self._said()}")
             time.sleep(0.05)
 
     def import_image(self, name: str, also: Sequence[str] = ()) -> str:
@@ -147,20 +128,6 @@ class ContainerdBed:
         self._engine.send_signal(number)
         self._engine.wait(20)
         self.start()
-
-    def host(self, *argv: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
-        """Runs a command on the host, with the bed's containerd as the one that it finds."""
-        started = time.monotonic()
-        done = subprocess.run(
-            list(map(str, argv)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=self.environment | dict(env or {}),
-            timeout=timeout,
-        )
-        seconds = time.monotonic() - started
-        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
-        return Result(tuple(map(str, argv)), done.returncode, out, err, seconds)
 
     def ctr(self, *arguments: str | Path) -> Result:
         """Runs ctr with these arguments."""
@@ -214,8 +181,7 @@ class ContainerdBed:
         self.ctr("tasks", "delete", "--force", name)
         self.ctr("containers", "delete", name)
 
-    def close(self) -> list[str]:
-        """Ends and removes all that was started, then the engine; gives what remained in spite of that."""
+    def _remove_containers(self) -> list[str]:
         found = []
         for namespace in ("seclude", KUBERNETES):
             listed = self.ctr("--namespace", namespace, "containers", "list", "--quiet").succeeded().lines
@@ -223,32 +189,6 @@ class ContainerdBed:
                 found.append(f"container {container} in {namespace}")
                 self.ctr("--namespace", namespace, "tasks", "delete", "--force", container)
                 self.ctr("--namespace", namespace, "containers", "delete", container)
-        self._end()
-        deadline = time.monotonic() + 5
-        while self._processes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        found += [f"process {line}" for line in self._processes()]
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        return found + [line for line in mounts if f" {self.directory}/run" in line]
-
-    def _end(self) -> None:
-        self._engine.terminate()
-        try:
-            self._engine.wait(20)
-        except subprocess.TimeoutExpired:
-            self._engine.kill()
-            self._engine.wait(5)
-
-    def _processes(self) -> list[str]:
-        """Processes with the bed's directory in their command line: the engine's own, and its shims."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"{self.directory}/".encode() in line and entry.name != str(os.getpid()):
-                found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
         return found
 
 
@@ -260,14 +200,11 @@ def open_containerd_bed(
 
     `prepare` gets the bed's directory once its config.toml is written, before the engine reads it.
     """
-    cache = cache or cache_dir()
-    cache.mkdir(parents=True, exist_ok=True)
-    with scratch() as directory:
+
+    def make(directory: Path, cache: Path) -> ContainerdBed:
         ContainerdBed.prepare(directory)
         prepare(directory)
-        bed = ContainerdBed(directory, cache)
-        try:
-            yield bed
-        finally:
-            found = bed.close()
-        assert not found, "left behind: " + "; ".join(found)
+        return ContainerdBed(directory, cache)
+
+    with open_daemon_bed(cache, make) as bed:
+        yield bed

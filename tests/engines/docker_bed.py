@@ -7,17 +7,16 @@ environment uses it without further options.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from daemons import PATH, DaemonBed, Unsupported, missing_of, open_daemon_bed
 from podman_bed import Result
-from podman_config import SCRIPT, cache_dir, scratch
+from podman_config import SCRIPT
 
-PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
 IMAGE = "seclude/workloads:test"
 
 # crun refuses the hybrid layout of control groups, docker and runc do without version 2.
@@ -29,45 +28,29 @@ exec "$@"
 """
 
 
-class Unsupported(Exception):
-    """The machine lacks what docker's engine needs."""
-
-
 def missing() -> str:
     """Why there can be no bed here; empty if there can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    for program in ("dockerd", "containerd", "runc", "docker", "unshare", "setpriv"):
-        if not shutil.which(program, path=PATH):
-            return f"{program} is not installed"
-    if "\toverlay\n" not in Path("/proc/filesystems").read_text():
-        return "the kernel has no overlay file system"
-    return ""
+    return missing_of("dockerd", "containerd", "runc", "docker")
 
 
-class DockerBed:
-    """An engine of its own, in a mount namespace of its own; `directory` holds all that it writes.
+class DockerBed(DaemonBed):
+    """A docker engine; use `open_docker_bed`.
 
-    `environment` is for commands that shall use it. Use `open_docker_bed`; raises Unsupported, or AssertionError with
-    the engine's log where it does not start although the kernel has what it needs.
+    Raises Unsupported, or AssertionError with the engine's log where it does not start although the kernel has what it
+    needs.
     """
 
     def __init__(
         self, directory: Path, cache: Path, options: Sequence[str | Path] = (), *, bridge: bool = False
     ) -> None:
-        self.directory = directory
         self.cache = cache
         self._options = options
         self._bridge = bridge
-        self._log = directory / "log"
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("DOCKER", "CONTAINER"))
         }
-        self.environment = kept | {
-            "PATH": PATH,
-            "DOCKER_HOST": f"unix://{directory}/socket",
-            "DOCKER_CONFIG": str(directory / "client"),
-        }
+        own = {"DOCKER_HOST": f"unix://{directory}/socket", "DOCKER_CONFIG": str(directory / "client")}
+        super().__init__(directory, kept | {"PATH": PATH} | own)
         self.start()
         try:
             self._choose_client()
@@ -79,23 +62,15 @@ class DockerBed:
     def start(self) -> None:
         """Starts the engine, once more if it has ended."""
         directory = self.directory
-        apart = ["--net"] if self._bridge else []
         network = () if self._bridge else ("--bridge", "none", "--iptables=false")
         # Where nobody reaps the containerd that died with its engine, the next engine takes it for alive.
         (directory / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
-        # Its mounts are seen in its namespace alone, and it ends with us, however we end.
-        self._engine = subprocess.Popen(
-            [
-                *("unshare", "--mount", "--propagation", "private", *apart),
-                *("sh", "-c", _NAMESPACE, "sh", "setpriv", "--pdeathsig", "TERM"),
-                *("dockerd", "--host", f"unix://{directory}/socket", "--storage-driver", "overlay2"),
-                *("--data-root", directory / "data", "--exec-root", directory / "exec"),
-                *("--pidfile", directory / "pid", "--ip6tables=false", *network, *self._options),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log.open("a"),
-            stderr=subprocess.STDOUT,
-            env=self.environment,
+        self._begin(
+            *("dockerd", "--host", f"unix://{directory}/socket", "--storage-driver", "overlay2"),
+            *("--data-root", directory / "data", "--exec-root", directory / "exec"),
+            *("--pidfile", directory / "pid", "--ip6tables=false", *network, *self._options),
+            apart=["--net"] if self._bridge else [],
+            before=["sh", "-c", _NAMESPACE, "sh"],
         )
         try:
             self._wait()
@@ -122,7 +97,7 @@ class DockerBed:
     def _wait(self, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not (self.directory / "socket").exists() or self.docker("version").status:
-            said = self._log.read_text()[-2000:]
+            said = self._said()
             if self._engine.poll() is not None and "driver not supported" in said:
                 raise Unsupported(f"overlay2 does not work on the file system of {self.directory}")
             assert self._engine.poll() is None and time.monotonic() < deadline, f"no docker engine: {said}"
@@ -143,20 +118,6 @@ class DockerBed:
                 self.environment["PATH"] = f"{self.directory}/bin:{PATH}"
                 return
         raise AssertionError(f"no client speaks to the engine: {clients}")
-
-    def host(self, *argv: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
-        """Runs a command on the host, with the bed's engine as the one that it finds."""
-        started = time.monotonic()
-        done = subprocess.run(
-            list(map(str, argv)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=self.environment | dict(env or {}),
-            timeout=timeout,
-        )
-        seconds = time.monotonic() - started
-        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
-        return Result(tuple(map(str, argv)), done.returncode, out, err, seconds)
 
     def docker(self, *arguments: str | Path) -> Result:
         """Runs docker with these arguments."""
@@ -180,37 +141,10 @@ class DockerBed:
         finally:
             self.docker("rm", "--force", name)
 
-    def close(self) -> list[str]:
-        """Ends and removes all that was started, then the engine; gives what remained in spite of that."""
+    def _remove_containers(self) -> list[str]:
         found = [f"container {each}" for each in self.docker("ps", "--all", "--quiet").succeeded().lines]
         for line in found:
             self.docker("rm", "--force", line.split()[1])
-        self._end()
-        deadline = time.monotonic() + 5
-        while self._processes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        found += [f"process {line}" for line in self._processes()]
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        return found + [line for line in mounts if f" {self.directory}/" in line]
-
-    def _end(self) -> None:
-        self._engine.terminate()
-        try:
-            self._engine.wait(20)
-        except subprocess.TimeoutExpired:
-            self._engine.kill()
-            self._engine.wait(5)
-
-    def _processes(self) -> list[str]:
-        """Processes with the bed's directory in their command line: the engine's own, and those of containers."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"{self.directory}/".encode() in line and entry.name != str(os.getpid()):
-                found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
         return found
 
 
@@ -226,13 +160,10 @@ def open_docker_bed(
     `prepare` gets the bed's directory and gives more options for dockerd; with `bridge` there is the usual network, in
     a network namespace of its own, and without it none.
     """
-    cache = cache or cache_dir()
-    cache.mkdir(parents=True, exist_ok=True)
-    subprocess.run([SCRIPT, cache, "workloads"], check=True, stdin=subprocess.DEVNULL)
-    with scratch() as directory:
-        bed = DockerBed(directory, cache, prepare(directory), bridge=bridge)
-        try:
-            yield bed
-        finally:
-            found = bed.close()
-        assert not found, "left behind: " + "; ".join(found)
+
+    def make(directory: Path, cache: Path) -> DockerBed:
+        subprocess.run([SCRIPT, cache, "workloads"], check=True, stdin=subprocess.DEVNULL)
+        return DockerBed(directory, cache, prepare(directory), bridge=bridge)
+
+    with open_daemon_bed(cache, make) as bed:
+        yield bed

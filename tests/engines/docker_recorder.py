@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from daemon_recorder import DaemonRecorder, command, install_runtime, prepare
 from docker_bed import IMAGE, DockerBed, open_docker_bed
 from podman_bed import Result
 from podman_config import runtime_path
-from recording import MAIN, SOURCES, Recorded
+from recording import Recorded
 
 RUNTIME = "seclude"
 CRUN = "seclude-crun"
@@ -26,31 +25,14 @@ SLOW = "seclude-slow"
 """A runtime that leads to a real one which takes its time: runtimes can be killed meanwhile."""
 
 
-class DockerRecorder:
-    """An engine that knows our runtime, with a bpffs, a state directory and a policy of the bed's own.
-
-    `outputs` is the one directory that the policy allows.
-    """
+class DockerRecorder(DaemonRecorder[DockerBed]):
+    """A docker engine that knows our runtime."""
 
     def __init__(self, bed: DockerBed) -> None:
-        self.bed = bed
-        self._count = 0
-        self.bpffs, self.state, self.outputs = _places(bed.directory)
-        self.config = bed.directory / "daemon.json"
-        self.environment = {
-            "PYTHONPATH": str(SOURCES),
-            "SECLUDE_BPFFS": str(self.bpffs),
-            "SECLUDE_STATE_DIR": str(self.state),
-        }
+        super().__init__(bed)
+        self.config = _config(bed.directory)
 
-    @staticmethod
-    def command(*arguments: str | Path) -> list[str]:
-        """The command line of `seclude`."""
-        return [sys.executable, "-c", MAIN, *map(str, arguments)]
-
-    def seclude(self, *arguments: str | Path, **keywords: Any) -> Result:
-        """Runs `seclude` with the bed's engine."""
-        return self.bed.host(*self.command(*arguments), env=self.environment, **keywords)
+    command = staticmethod(command)
 
     def reload(self) -> None:
         """Has the engine read its configuration again, and returns when it has."""
@@ -65,11 +47,6 @@ class DockerRecorder:
                 return
             time.sleep(0.05)
         raise AssertionError(f"the engine knows {info}, not {wanted}")
-
-    def path(self, suffix: str) -> Path:
-        """A new path that the policy allows."""
-        self._count += 1
-        return self.outputs / f"{self._count}{suffix}"
 
     def line(
         self,
@@ -98,54 +75,14 @@ class DockerRecorder:
         """Options that have a container recorded without `seclude record`."""
         return ["--runtime", RUNTIME, "--env", f"SECLUDE_TRACE={value}"]
 
-    def status(self) -> dict[str, Any]:
-        """What `seclude hook status` says."""
-        status: dict[str, Any] = json.loads(self.seclude("hook", "status", "--json").succeeded().out)
-        return status
 
-    def pins(self) -> list[str]:
-        """What is pinned in the bed's bpffs."""
-        directory = self.bpffs / "seclude"
-        return sorted(os.listdir(directory)) if directory.exists() else []
-
-    def settle(self, seconds: float = 10) -> None:
-        """Returns once nothing is recorded any more, or after this time."""
-        deadline = time.monotonic() + seconds
-        while self.status()["recordings"] and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-
-def _places(directory: Path) -> tuple[Path, Path, Path]:
-    return directory / "bpf", directory / "state", directory / "outputs"
-
-
-def _prepare(directory: Path) -> Sequence[str | Path]:
-    """Installs the runtimes, as a user would; dockerd's options."""
-    _, state, outputs = _places(directory)
-    for path in (state, outputs):
-        path.mkdir(mode=0o700)
-    (directory / "policy.toml").write_text(f'output-directories = ["{outputs}"]\n')
-    slow = directory / "slow-runc"
-    slow.write_text('#!/bin/sh\ncase " $* " in *" create "*) sleep 1 ;; esac\nexec runc "$@"\n')
-    slow.chmod(0o755)
-    install(directory, RUNTIME, "runc")
-    install(directory, SLOW, str(slow))
-    if runtime_path("crun"):
-        install(directory, CRUN, "crun")
-    return ["--config-file", directory / "daemon.json"]
+def _config(directory: Path) -> Path:
+    return directory / "daemon.json"
 
 
 def install(directory: Path, name: str, runtime: str) -> None:
     """`seclude runtime install` for the engine in the directory of a bed."""
-    bpffs, state, _ = _places(directory)
-    places = ["--bpffs", bpffs, "--state-dir", state, "--policy", directory / "policy.toml"]
-    own = ["--config", directory / "daemon.json", "--launcher", directory / "launchers" / name]
-    more = ["--name", name, "--runtime", runtime, *places, *own]
-    subprocess.run(
-        DockerRecorder.command("runtime", "install", "--quiet", *more),
-        check=True,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCES)},
-    )
+    install_runtime(directory, name, runtime, "--config", _config(directory))
 
 
 @contextmanager
@@ -153,12 +90,16 @@ def open_docker_recorder(*, bridge: bool = False) -> Iterator[DockerRecorder]:
     """An engine with our runtime from here to the end of the block; nothing remains of it."""
     with ExitStack() as mounted:
 
-        def prepare(directory: Path) -> Sequence[str | Path]:
-            bpffs = _places(directory)[0]
-            bpffs.mkdir()
-            subprocess.run(["mount", "-t", "bpf", "bpf", bpffs], check=True)
-            mounted.callback(subprocess.run, ["umount", bpffs], check=True)
-            return _prepare(directory)
+        def install_all(directory: Path) -> Sequence[str | Path]:
+            prepare(directory, mounted)
+            slow = directory / "slow-runc"
+            slow.write_text('#!/bin/sh\ncase " $* " in *" create "*) sleep 1 ;; esac\nexec runc "$@"\n')
+            slow.chmod(0o755)
+            install(directory, RUNTIME, "runc")
+            install(directory, SLOW, str(slow))
+            if runtime_path("crun"):
+                install(directory, CRUN, "crun")
+            return ["--config-file", _config(directory)]
 
-        with open_docker_bed(prepare=prepare, bridge=bridge) as bed, mounted:
+        with open_docker_bed(prepare=install_all, bridge=bridge) as bed, mounted:
             yield DockerRecorder(bed)

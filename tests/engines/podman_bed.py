@@ -46,6 +46,34 @@ class Result:
         return f"{' '.join(self.command)}\nended with {self.status}\nstdout: {self.out}\nstderr: {self.err}"
 
 
+def run_to_end(
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str],
+    *,
+    shown: Sequence[str | Path] | None = None,
+    **keywords: Any,
+) -> Result:
+    """Runs a command to its end; `shown` is what the result says was run, `keywords` are subprocess.run's."""
+    started = time.monotonic()
+    done = subprocess.run(list(map(str, argv)), capture_output=True, env=environment, **keywords)
+    seconds = time.monotonic() - started
+    out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
+    return Result(tuple(map(str, shown or argv)), done.returncode, out, err, seconds)
+
+
+def processes_below(directory: Path) -> list[str]:
+    """Processes with a bed's directory in their command line: the engine's own, and those of its containers."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if f"{directory}/".encode() in line and entry.name != str(os.getpid()):
+            found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+    return found
+
+
 class Bed:
     """An isolated podman, in a mount namespace of its own, so that no mount of its containers reaches the machine.
 
@@ -87,17 +115,8 @@ class Bed:
         timeout: float = 120,
     ) -> Result:
         """Runs a command on the host, with the bed's podman as the one that it finds."""
-        started = time.monotonic()
-        done = subprocess.run(
-            self.command(*argv, cwd=cwd),
-            input=stdin,
-            capture_output=True,
-            env=self.environment | dict(env or {}),
-            timeout=timeout,
-        )
-        seconds = time.monotonic() - started
-        out, err = (text.decode("utf-8", "backslashreplace") for text in (done.stdout, done.stderr))
-        return Result(tuple(map(str, argv)), done.returncode, out, err, seconds)
+        inside, environment = self.command(*argv, cwd=cwd), self.environment | dict(env or {})
+        return run_to_end(inside, environment, shown=argv, input=stdin, timeout=timeout)
 
     def podman(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 120) -> Result:
         """Runs podman with these arguments."""
@@ -175,13 +194,13 @@ class Bed:
         found = [f"container {line}" for line in self.podman("ps", "--all", "--quiet").succeeded().lines]
         found += [f"mount {path}" for path in self._mounts() if path != str(self.bpffs)]
         found += [f"pinned {path}" for path in sorted(self.bpffs.rglob("*")) if path.name not in _BPFFS_OWN]
-        return found + [f"process {pid}" for pid in self._processes()]
+        return found + [f"process {pid}" for pid in processes_below(self.directory)]
 
     def close(self) -> list[str]:
         """Ends and removes all that was started, then the bed; gives what remained in spite of that."""
         removed = self.podman("rm", "--all", "--force", "--time", "0")
         deadline = time.monotonic() + 5
-        while self._processes() and time.monotonic() < deadline:
+        while processes_below(self.directory) and time.monotonic() < deadline:
             time.sleep(0.05)  # conmon ends a moment after its container
         found = self.remains()
         if removed.status:
@@ -197,18 +216,6 @@ class Bed:
         lines = Path(f"/proc/{pid or self._holder.pid}/mountinfo").read_text().splitlines()
         points = [line.split()[4] for line in lines]
         return [point for point in points if Path(point).is_relative_to(self.directory)]
-
-    def _processes(self) -> list[str]:
-        """Processes with the bed's directory in their command line: its conmon and podman."""
-        found = []
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"{self.directory}/".encode() in line and entry.name != str(os.getpid()):
-                found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
-        return found
 
 
 # crun refuses a version 2 hierarchy mounted beside those of version 1; it takes them without it.

@@ -15,7 +15,8 @@ import docker_bed
 import pytest
 from attached import Attached
 from catalogue import SET_CALLS, SLEEPER, set_workload
-from docker_bed import DockerBed, Unsupported, open_docker_bed
+from daemons import opened_or_skipped
+from docker_bed import DockerBed, open_docker_bed
 from podman_bed import WORKLOADS_DIR
 from programs import IMAGE
 from recording import MAIN, SOURCES, Recorder
@@ -362,13 +363,8 @@ def test_under_load_no_request_is_lost(recorder: Recorder, runtime: str, attach:
 
 @pytest.fixture(scope="module")
 def docker() -> Iterator[DockerBed]:
-    if reason := docker_bed.missing():
-        pytest.skip(reason)
-    try:
-        with open_docker_bed() as bed:
-            yield bed
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    with opened_or_skipped(docker_bed.missing(), open_docker_bed) as bed:
+        yield bed
 
 
 def test_docker(docker: DockerBed, tmp_path: Path) -> None:

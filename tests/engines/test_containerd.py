@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from containerd_bed import IMAGE, missing
 from containerd_recorder import RUNTIME, ContainerdRecorder, open_containerd_recorder
 from cri_client import Cri, CriError
+from daemons import opened_or_skipped, wait_for
 from podman_bed import Bed
 from recording import DENIED, Recorded, Recorder
 
@@ -24,9 +24,7 @@ LATER = "mkdir /tmp/later; trap 'exit 7' TERM; while :; do sleep 0.1; done"
 
 @pytest.fixture(scope="module")
 def installed_containerd() -> Iterator[ContainerdRecorder]:
-    if reason := missing():
-        pytest.skip(reason)
-    with open_containerd_recorder() as opened:
+    with opened_or_skipped(missing(), open_containerd_recorder) as opened:
         yield opened
 
 
@@ -34,8 +32,7 @@ def installed_containerd() -> Iterator[ContainerdRecorder]:
 def containerd(installed_containerd: ContainerdRecorder) -> Iterator[ContainerdRecorder]:
     """containerd with our runtime; after the test nothing may be registered or pinned."""
     yield installed_containerd
-    installed_containerd.settle()
-    assert (installed_containerd.status()["recordings"], installed_containerd.pins()) == ([], [])
+    installed_containerd.left_nothing()
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +43,6 @@ def cri(installed_containerd: ContainerdRecorder) -> Iterator[Cri]:
     client = Cri(installed_containerd.bed.socket, logs)
     yield client
     client.close()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def under(profile: Path) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_bed import DockerBed, Unsupported, missing, open_docker_bed
+from daemons import opened_or_skipped
+from docker_bed import DockerBed, missing, open_docker_bed
 from podman_bed import Bed, Result
 from recording import MAIN, SOURCES, Recorder
 
@@ -28,13 +29,8 @@ ENVIRONMENT = {"PYTHONPATH": str(SOURCES)}
 @pytest.fixture(scope="module")
 def docker() -> Iterator[DockerBed]:
     """One engine for all of these tests; nothing remains of it."""
-    if reason := missing():
-        pytest.skip(reason)
-    try:
-        with open_docker_bed() as opened:
-            yield opened
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    with opened_or_skipped(missing(), open_docker_bed) as opened:
+        yield opened
 
 
 @pytest.fixture

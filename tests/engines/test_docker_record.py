@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from catalogue import SLEEPER, set_workload
-from docker_bed import IMAGE, Unsupported, missing
+from daemons import opened_or_skipped
+from docker_bed import IMAGE, missing
 from docker_recorder import CRUN, RUNTIME, DockerRecorder, install, open_docker_recorder
 from podman_bed import WORKLOADS_DIR, Bed
 from podman_config import runtime_path
@@ -22,22 +23,16 @@ UNCONFINED = "--security-opt=seccomp=unconfined"
 
 @pytest.fixture(scope="module")
 def installed_docker() -> Iterator[DockerRecorder]:
-    if reason := missing():
-        pytest.skip(reason)
-    try:
-        with open_docker_recorder(bridge=True) as opened:
-            opened.bed.import_image("debian")
-            yield opened
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    with opened_or_skipped(missing(), lambda: open_docker_recorder(bridge=True)) as opened:
+        opened.bed.import_image("debian")
+        yield opened
 
 
 @pytest.fixture
 def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
     """Docker's engine with our runtime; after the test nothing may be registered, pinned or asked for."""
     yield installed_docker
-    installed_docker.settle()
-    assert (installed_docker.status()["recordings"], installed_docker.pins()) == ([], [])
+    installed_docker.left_nothing()
     assert list(installed_docker.state.glob("requests/*")) == []
     assert list(installed_docker.state.glob("session-*")) == []
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 from catalogue import CONTEXTS
-from docker_bed import Unsupported, missing
+from daemons import opened_or_skipped
+from docker_bed import missing
 from docker_recorder import open_docker_recorder
 from podman_bed import WORKLOADS_DIR
 from recording import Recorder
@@ -77,22 +78,17 @@ def test_new_calls_of_a_command(recorder: Recorder) -> None:
 
 
 def test_commands_in_containers_of_docker() -> None:
-    if reason := missing():
-        pytest.skip(reason)
-    try:
-        with open_docker_recorder(bridge=False) as docker:
-            profile, file = docker.path(".json"), docker.path(".rec")
-            words = CONTEXTS.argv(WORKLOADS_DIR)
-            program = " ".join(map(str, words))
-            tests = ("--test", program, "--test", "/nosuch", "--test", program)
-            done = docker.seclude("record", "-o", profile, "--recording", file, *tests, "--", *docker.line())
-            assert done.status == CONTEXTS.status, str(done)
-            assert "[2/3] /nosuch: status 127" in done.err, str(done)
-            contexts = {call.context for call in store.read(str(file)).calls if call.phase == "app"}
-            assert contexts == {program, f"{program} (2)", *(name for name in CONTEXTS.contexts if name)}
-            docker.settle()
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    with opened_or_skipped(missing(), open_docker_recorder) as docker:
+        profile, file = docker.path(".json"), docker.path(".rec")
+        words = CONTEXTS.argv(WORKLOADS_DIR)
+        program = " ".join(map(str, words))
+        tests = ("--test", program, "--test", "/nosuch", "--test", program)
+        done = docker.seclude("record", "-o", profile, "--recording", file, *tests, "--", *docker.line())
+        assert done.status == CONTEXTS.status, str(done)
+        assert "[2/3] /nosuch: status 127" in done.err, str(done)
+        contexts = {call.context for call in store.read(str(file)).calls if call.phase == "app"}
+        assert contexts == {program, f"{program} (2)", *(name for name in CONTEXTS.contexts if name)}
+        docker.settle()
 
 
 def test_nothing_runs_where_nothing_can(recorder: Recorder) -> None:

@@ -8,13 +8,14 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from docker_bed import IMAGE, Unsupported, missing
+from daemons import opened_or_skipped, wait_for
+from docker_bed import IMAGE, missing
 from docker_recorder import RUNTIME, SLOW, DockerRecorder, install, open_docker_recorder
 from podman_bed import Bed, Result
 
@@ -35,34 +36,21 @@ NOBODY = 65534
 
 @pytest.fixture(scope="module")
 def installed_docker() -> Iterator[DockerRecorder]:
-    if reason := missing():
-        pytest.skip(reason)
-    try:
-        with open_docker_recorder() as opened:
-            yield opened
-    except Unsupported as reason:
-        pytest.skip(str(reason))
+    with opened_or_skipped(missing(), open_docker_recorder) as opened:
+        yield opened
 
 
 @pytest.fixture
 def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
     """Docker's engine with our runtime; after the test nothing may be registered or pinned."""
     yield installed_docker
-    installed_docker.settle()
-    assert (installed_docker.status()["recordings"], installed_docker.pins()) == ([], [])
+    installed_docker.left_nothing()
 
 
 def start(docker: DockerRecorder, runtime: str, *command: str, options: tuple[str, ...] = ()) -> str:
     """A container of this runtime that runs or has run; its id."""
     more = ["--detach", "--network", "none", "--hostname", "same", "--runtime", runtime]
     return docker.bed.docker("run", *more, *options, IMAGE, *command).succeeded().out.strip()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

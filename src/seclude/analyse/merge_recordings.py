@@ -10,33 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import RecordingError
+from ..joining import MOST_CALLS, MOST_DENIALS, MOST_VALUES, Joined, made
 from ..model.denial import Denial
 from ..model.frozen import replace
 from ..model.profile import kernel_version
-from ..model.recording import (
-    ABIS,
-    NO_CONTEXT,
-    OVERFLOW,
-    PHASES,
-    ArgumentValues,
-    Call,
-    Dropped,
-    FirstSeen,
-    Losses,
-    Recording,
-)
+from ..model.recording import NO_CONTEXT, Losses, Recording
 
-MOST_CALLS = 65536
-"""Calls of all contexts together; the recorder keeps as many of one container (bpf/recorder.h, TARGET_FACTS)."""
-
-MOST_VALUES = 1024
-"""Distinct values of the arguments of one call, beyond which they count as not all known."""
-
-MOST_DENIALS = 16384
 _SHOWN = 4
 _PROCESS = "process"
-
-Key = tuple[str, str, int, str, str]
 
 
 class Fleet:
@@ -151,11 +132,8 @@ class _Kind:
     def __init__(self, kind: Recording, *, detailed: bool) -> None:
         self._kind = kind
         self._detailed = detailed
-        self._calls: dict[Key, Call] = {}
-        self._counts: dict[Key, int] = {}
-        self._values: dict[tuple[str, str], _Values] = {}
+        self._joined = Joined(MOST_CALLS, MOST_VALUES)
         self._denials: dict[Denial, list[Any]] = {}
-        self._lost: dict[str, int] = {}
         self._same: dict[str, set[Any]] = {"image": set(), "container": set(), "command": set()}
         self._created, self._seclude, self._seconds = "", "", 0.0
         self._counted = True
@@ -163,12 +141,14 @@ class _Kind:
 
     def add(self, recording: Recording) -> None:
         for call in recording.calls:
-            self._add_call(call)
-        self._add_values(recording)
+            self._joined.add_call(call, call.context if self._detailed else NO_CONTEXT)
+        places = made(recording)
+        # With what was only refused nobody has made it.
+        kept = (item for item in recording.arguments if (item.abi, item.name) in places)
+        self._joined.add_arguments(kept, places)
+        self._joined.add_losses(recording.losses)
         if self._detailed:
             self._add_denials(recording.denials)
-        for name in Losses.__fields__:  # type: ignore[attr-defined]
-            self._lose(name, getattr(recording.losses, name))
         for field, values in self._same.items():
             if len(values) < 2:
                 values.add(getattr(recording, field))
@@ -177,35 +157,6 @@ class _Kind:
         self._seconds += recording.duration
         self._counted = self._counted and recording.counted
         self.count += 1
-
-    def _lose(self, name: str, number: int) -> None:
-        self._lost[name] = self._lost.get(name, 0) + number
-
-    def _add_call(self, call: Call) -> None:
-        context = call.context if self._detailed else NO_CONTEXT
-        key = (call.phase, call.abi, call.number, call.name, context)
-        before = self._calls.get(key)
-        if before is None and len(self._calls) >= MOST_CALLS and context != NO_CONTEXT:
-            self._lose("contexts", 1)
-            context = OVERFLOW
-            key = (call.phase, call.abi, call.number, call.name, context)
-            before = self._calls.get(key)
-        if before is None:
-            self._calls[key] = call if call.context == context else replace(call, context=context)
-        elif isinstance(before.first, Dropped) and isinstance(call.first, FirstSeen):
-            self._calls[key] = replace(before, first=call.first)
-        self._counts[key] = self._counts.get(key, 0) + call.count
-
-    def _add_values(self, recording: Recording) -> None:
-        made = {(call.abi, call.name) for call in recording.calls if call.phase != "denied"}
-        for item in recording.arguments:
-            place = (item.abi, item.name)
-            if place in made:  # with what was only refused nobody has made it
-                self._values.setdefault(place, _Values(item.indices)).add(item)
-                made.discard(place)
-        for place in made:
-            # Nothing is known of the arguments with which this one made it.
-            self._values.setdefault(place, _Values(())).whole = False
 
     def _add_denials(self, denials: Iterable[Denial]) -> None:
         for denial in denials:
@@ -217,14 +168,10 @@ class _Kind:
             elif len(self._denials) < MOST_DENIALS:
                 self._denials[same] = [denial, denial.count, denial.last]
             else:
-                self._lose("denials", denial.count)
+                self._joined.lose("denials", denial.count)
 
     def recording(self) -> Recording:
         """All of them as one."""
-        calls = [
-            call if call.count == self._counts[key] else replace(call, count=self._counts[key])
-            for key, call in self._calls.items()
-        ]
         denials = [replace(first, count=count, last=last) for first, count, last in self._denials.values()]
         told = {field: next(iter(values)) for field, values in self._same.items() if len(values) == 1}
         return replace(
@@ -233,46 +180,9 @@ class _Kind:
             duration=self._seconds,
             seclude=self._seclude,
             counted=self._counted,
-            calls=tuple(sorted(calls, key=_order)),
-            arguments=tuple(
-                values.item(*place) for place, values in sorted(self._values.items()) if values.indices
-            ),
-            losses=Losses(**self._lost),
+            calls=self._joined.calls(),
+            arguments=self._joined.arguments(),
+            losses=self._joined.losses(),
             denials=tuple(sorted(denials, key=lambda denial: denial.first)),
             **told,
         )
-
-
-class _Values:
-    """The values of one call's arguments, of the indices that every recording with it has kept."""
-
-    def __init__(self, indices: tuple[int, ...]) -> None:
-        self.indices = indices
-        self.whole = True
-        self._seen: set[tuple[int, ...]] = set()
-
-    def add(self, item: ArgumentValues) -> None:
-        self.whole = self.whole and item.complete
-        if item.indices != self.indices:
-            # Where values of one index are known and of another not, what is known of both is what counts.
-            kept = tuple(index for index in self.indices if index in item.indices)
-            self._seen = {_picked(self.indices, kept, values) for values in self._seen}
-            self.indices = kept
-        for values in item.values:
-            if len(self._seen) >= MOST_VALUES:
-                self.whole = False
-                return
-            self._seen.add(_picked(item.indices, self.indices, values))
-
-    def item(self, abi: str, name: str) -> ArgumentValues:
-        return ArgumentValues(
-            abi=abi, name=name, indices=self.indices, values=tuple(sorted(self._seen)), complete=self.whole
-        )
-
-
-def _picked(indices: tuple[int, ...], wanted: tuple[int, ...], values: tuple[int, ...]) -> tuple[int, ...]:
-    return values if indices == wanted else tuple(values[indices.index(index)] for index in wanted)
-
-
-def _order(call: Call) -> tuple[int, int, str, str, int]:
-    return PHASES.index(call.phase), ABIS.index(call.abi), call.name, call.context, call.number

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
@@ -25,6 +22,7 @@ from ..analyse.minimize import (
     preferred_answers,
 )
 from ..baseline import baselines
+from ..children import termination_as_interrupt
 from ..engines import engine_for
 from ..errors import ProfileError, SecludeError
 from ..formats import oci
@@ -106,7 +104,7 @@ def command(
         f"{len(names)} calls allowed; {shlex.join(command_line)} runs many times, and only what it exercises is kept"
     )
     passing = Passing(status=expect_status, timeout=timeout, same_output=same_output)
-    with _termination_as_interrupt(), Judge(command_line, read, passing) as judge:
+    with termination_as_interrupt(), Judge(command_line, read, passing) as judge:
         found = minimize(
             names,
             judge,
@@ -160,21 +158,6 @@ def _varying(command_line: tuple[str, ...]) -> set[str]:
     if engine_for(command_line).name == "process":
         return set()
     return {name for baseline in baselines() for name in baseline.varying}
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the search as Ctrl-C does, so that no container stays behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _notes(found: Minimized, path: str) -> list[str]:

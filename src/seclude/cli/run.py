@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..confined_runs import run_docker, run_podman, run_process
 from ..engines import engine_for
-from ..session import run_docker, run_podman, run_process
 
 RUNS = {"podman": run_podman, "docker": run_docker, "process": run_process}
 """The name of an engine -> how a command of it is run under a profile."""

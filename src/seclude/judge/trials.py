@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..commandline import RunCommand
+from ..confined_runs import own_capabilities
 from ..engines.docker import DockerEngine
 from ..engines.podman import PodmanEngine
 from ..errors import EngineError, SecludeError
 from ..formats import libseccomp, oci
 from ..model.capabilities import CAPABILITIES
 from ..model.profile import Profile
-from ..session import own_capabilities
 from .family import LONGEST_END, Family
 from .started import Ended, Started
 

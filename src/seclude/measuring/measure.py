@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, bpffs, store
+from ..children import termination_as_interrupt
 from ..containers import Places, clear_stillborn
 from ..engines.podman import hooks_file
 from ..engines.process import Descendants
@@ -66,7 +66,7 @@ def open_bed(path: str, settings: Settings) -> Iterator[Bed]:
         bpffs.ensure(settings.bpffs)
         with Registrations(settings.state):
             pass  # it exists now, and is ours
-        with Descendants(), _termination_as_interrupt():
+        with Descendants(), termination_as_interrupt():
             yield bed
 
 
@@ -172,21 +172,6 @@ def _short(reason: str) -> str:
     line = " ".join(reason.split())
     line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= LONGEST_REASON else f"...{line[-LONGEST_REASON:]}"
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a measurement as Ctrl-C does, so that no container stays behind."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Any
 
 from .. import __version__, bundle
 from ..baseline import PROCESS_ENGINE
+from ..children import LOOK, run_watched
+from ..confined_runs import announce, own_capabilities
 from ..doctor import kernel
 from ..doctor.check import OK
 from ..engines.podman import HOOKS_FILE, PodmanEngine, precreate_file
@@ -22,16 +24,7 @@ from ..marking import ANNOUNCED
 from ..model.frozen import replace
 from ..model.recording import Observation, Recording
 from ..ports import Target
-from ..session import (
-    LOOK,
-    PACKAGE,
-    NothingRecorded,
-    Recorded,
-    Settings,
-    attached,
-    own_capabilities,
-    run_watched,
-)
+from ..session import PACKAGE, NothingRecorded, Recorded, Settings, attached
 from ..trace.ebpf import EbpfTracer
 from ..trace.notify import NotifyTracer
 from ..trace.seccomp_notify import Handover
@@ -81,7 +74,7 @@ def record_process(
     handover = Handover()
 
     def before_exec() -> None:
-        os.environ[ANNOUNCED] = "1"
+        announce()
         handover.install(no_new_privileges=no_new_privileges)
 
     def look() -> None:
