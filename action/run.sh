@@ -21,6 +21,7 @@ add() { [ -z "$2" ] || options+=("$1=$2"); }
 
 add --config "${INPUT_CONFIG:-}"
 add --image "${INPUT_IMAGE:-}"
+add --engine "${INPUT_ENGINE:-}"
 add --build "${INPUT_BUILD:-}"
 add --profile "${INPUT_PROFILE:-}"
 add --max-added "${INPUT_MAX_ADDED:-}"

@@ -19,24 +19,24 @@ from .analyse.completeness import completeness
 from .analyse.diff import difference, environments_for
 from .analyse.gate import drift, gate
 from .analyse.gone import gone
-from .analyse.verify import Verification, never_made
-from .baseline import automatic
+from .analyse.verify import NotRecorded, Verification, never_made
+from .baseline import automatic, calls_of
 from .errors import EngineError, OutputError, ProfileError, RecordingError
 from .formats import oci
 from .inputs import read_text
 from .joining import in_context
 from .keeping import Keeping
 from .model.change import Difference, Step
-from .model.configuration import Configuration, TestCommand
+from .model.configuration import Configuration
 from .model.finding import Finding
 from .model.frozen import frozen, replace
 from .model.profile import Profile
 from .model.recording import Recording
 from .model.report import Report
 from .outputs import Output
-from .session import Settings, record_podman
+from .session import Settings
 from .synthesize import Synthesis, synthesize
-from .verification import Wishes, verify
+from .testruns import RUNS
 
 UNUSED = "unused.json"
 """The file with the counts of `keep-for`, in the directory of recordings."""
@@ -61,6 +61,10 @@ class Pipeline:
         self._told = run.configuration
         self._progress = progress
         self._steps: list[Step] = []
+        self._notes: list[str] = []
+        self._runs = RUNS[self._told.engine](
+            self._told, run.settings, os.path.realpath(run.directory), progress, self._notes.append
+        )
         # In reports paths are relative to the repository, whichever directory of it this is about.
         self._shown = os.path.relpath(self._path(self._told.profile), os.path.realpath(run.root))
         self._keeping = Keeping(os.path.join(self._path(self._told.recordings), UNUSED), self._told.keep_for)
@@ -71,6 +75,8 @@ class Pipeline:
         committed = self._committed()
         if not self._run.check:
             self._output.check()
+        self._named_baseline()
+        self._runs.check()
         self._build()
         recordings = self._record()
         with self._step("synthesize"):
@@ -125,40 +131,15 @@ class Pipeline:
         recordings = []
         for test in self._told.tests:
             with self._step(f"record {test.name}"):
-                started = time.monotonic()
-                recorded = record_podman(self._command(test), self._run.settings, self._progress, "")
-                self._check_status(test, recorded.status, time.monotonic() - started)
+                recording = self._runs.record(test)
                 # Where there is one test command only, all contexts are those that it names itself.
                 alone = len(self._told.tests) == 1
-                recordings.append(recorded.recording if alone else in_context(recorded.recording, test.name))
+                recordings.append(recording if alone else in_context(recording, test.name))
         return recordings
 
-    def _check_status(self, test: TestCommand, status: int, seconds: float) -> None:
-        # A container that podman kills for its --timeout ends with 255, or 137 where the runtime says so.
-        if status and seconds >= self._told.timeout:
-            raise EngineError(
-                f"test {test.name!r} took longer than {self._told.timeout:g} s",
-                hint="raise `timeout`, or see why it hangs; the profile is as it was",
-            )
-        if status:
-            raise EngineError(
-                f"test {test.name!r} ended with status {status}: no profile is made of tests that fail",
-                hint="see what it said above; the profile is as it was",
-            )
-
-    def _command(self, test: TestCommand) -> list[str]:
-        if self._told.engine != "podman":
-            raise EngineError(
-                f"tests cannot be recorded with {self._told.engine}", hint='set engine = "podman"'
-            )
-        limit = ["--timeout", str(max(1, round(self._told.timeout)))]
-        return ["podman", "run", "--rm", *limit, *self._told.options, self._told.image, *test.run]
-
     def _synthesis(self, base: Profile | None, recordings: Sequence[Recording]) -> Synthesis:
-        names: set[str] = set()
-        if self._told.baseline != "none":
-            for recording in recordings:
-                names.update(automatic(recording))
+        auto = self._told.baseline == "auto"
+        names = self._automatic(recordings) if auto else self._named_baseline(recordings)
         errno = self._told.errno if base is None else ""
         return synthesize(recordings, base=base, baseline=names, default_errno=errno)
 
@@ -169,11 +150,9 @@ class Pipeline:
             path = os.path.join(directory, "seccomp.json")
             with open(path, "w", encoding="utf-8") as file:
                 file.write(oci.dumps(profile))
-            wishes = Wishes(repeat=self._told.repeat, expected=0)
             for test in self._told.tests:
                 with self._step(f"verify {test.name}"):
-                    proof = verify(self._command(test), path, self._run.settings, wishes, self._progress)
-                    found.append(proof.verification)
+                    found.append(self._runs.verify(test, path))
         return found
 
     def _write(self, profile: Profile, changes: Difference, recordings: Sequence[Recording]) -> bool:
@@ -235,10 +214,23 @@ class Pipeline:
             return None
         return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), self._told.profile)
 
+    def _named_baseline(self, recordings: Sequence[Recording] = ()) -> frozenset[str]:
+        """The calls of the runtimes that the configuration names; raises SecludeError for one that is not known."""
+        if self._told.baseline in ("auto", "none"):
+            return frozenset()
+        names = [name.strip() for name in self._told.baseline.split(",")]
+        nnp = bool(recordings) and all(recording.no_new_privileges for recording in recordings)
+        return frozenset(calls_of(names, no_new_privileges=nnp))
+
+    @staticmethod
+    def _automatic(recordings: Sequence[Recording]) -> frozenset[str]:
+        """What the recordings do not show of the runtimes that they saw."""
+        return frozenset[str]().union(*(automatic(recording) for recording in recordings))
+
     def _made(self, recordings: Sequence[Recording]) -> frozenset[str]:
-        """What the tests made, and what the runtime may make."""
-        names = frozenset[str]().union(*(recording.names() for recording in recordings))
-        return names.union(*(automatic(recording) for recording in recordings))
+        """What the tests made, and what a runtime may make."""
+        names = self._automatic(recordings) | self._named_baseline(recordings)
+        return names.union(*(recording.names() for recording in recordings))
 
     def _difference(
         self, committed: Profile | None, made: Profile, recordings: Sequence[Recording]
@@ -303,10 +295,17 @@ class Pipeline:
         recordings: Sequence[Recording],
         dropped: Sequence[str],
     ) -> Report:
-        notes = [Finding(rule="note", severity="note", message=note, path=self._shown) for note in made.notes]
+        texts = [*self._notes, *made.notes]
         if dropped:
-            text = f"no longer kept, not made in more than {self._told.keep_for} runs: {', '.join(dropped)}"
-            notes.append(Finding(rule="note", severity="note", message=text, path=self._shown))
+            texts.append(
+                f"no longer kept, not made in more than {self._told.keep_for} runs: {', '.join(dropped)}"
+            )
+        for reason in {each.usage.reason for each in verifications if isinstance(each.usage, NotRecorded)}:
+            texts.append(f"which allowed calls the tests do not make is not known {reason}")
+        notes = [
+            Finding(rule="note", severity="note", message=text, path=self._shown)
+            for text in dict.fromkeys(texts)
+        ]
         unused = never_made(verifications) - self._made(recordings)
         denied = {refusal.denial.name for each in verifications for refusal in each.refusals}
         return Report(

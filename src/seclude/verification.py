@@ -9,6 +9,8 @@ from . import docker_runs, syscalls
 from .analyse.privileges import Leaving, NotMeasured, leaving, left
 from .analyse.verify import NotRecorded, Verification, verification
 from .baseline import PROCESS_ENGINE, baselines
+from .children import run_plain
+from .confined_runs import confinement, own_capabilities, run_process
 from .engines import engine_for
 from .engines.docker import not_yet
 from .engines.podman import PodmanEngine
@@ -22,11 +24,8 @@ from .session import (
     Recorded,
     Settings,
     attending,
-    confinement,
-    own_capabilities,
     record_podman,
     record_process,
-    run_plain,
     with_stacks,
 )
 
@@ -125,6 +124,25 @@ def _docker(
             lost=sum(each.lost for each in watched),
         ),
         leaving=NotMeasured(reason="containers of docker are not recorded"),
+    )
+
+
+def by_status(command: Sequence[str], path: str, wishes: Wishes, progress: Callable[[str], None]) -> Proof:
+    """The same of a plain process where denials cannot be seen, for want of eBPF: its exit status is all there is."""
+    profile = oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path)
+    expected = _expected(command, wishes, progress)
+    statuses = [run_process(command, path) for _ in _runs(wishes, progress)]
+    return Proof(
+        verification=verification(
+            profile,
+            _environment(own_capabilities()[0]),
+            NotRecorded(reason="without eBPF"),
+            [],
+            known=_known(),
+            statuses=statuses,
+            expected=expected,
+        ),
+        leaving=NotMeasured(reason="nothing is recorded without eBPF"),
     )
 
 

@@ -46,6 +46,7 @@ def test_inputs(origin: Origin, action: Action) -> None:
         event,
         workflow(
             image=HOSTILE,
+            engine=HOSTILE,
             build=f"--github {HOSTILE}",
             test=tests,
             deny="read,write",
@@ -57,6 +58,7 @@ def test_inputs(origin: Origin, action: Action) -> None:
     assert action.arguments[1:2] == ["--github"]
     assert action.arguments[4:] == [
         f"--image={HOSTILE}",
+        f"--engine={HOSTILE}",
         f"--build=--github {HOSTILE}",
         "--max-risk=0.1",
         "--deny=read,write",

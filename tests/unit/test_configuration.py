@@ -15,6 +15,7 @@ from seclude.configuration import keys, load
 from seclude.engines import ENGINES
 from seclude.errors import EXIT_ERROR
 from seclude.model.configuration import DENIED, ConfigurationError
+from seclude.testruns import RUNS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SMALL = 'image = "localhost/app"\ntest = "./test.sh"\n'
@@ -97,6 +98,48 @@ def test_everything(repository):
     assert gate.review == ("medium", "execve")
     assert (gate.max_added, gate.min_coverage) == (5, 80.5)
     assert [(each.call, each.expires) for each in gate.acknowledged] == [("mount", "2027-01-31"), ("bpf", "")]
+
+
+class TestEngines:
+    @pytest.mark.parametrize("engine", ["podman", "docker"])
+    def test_containers_have_an_image(self, repository, engine):
+        assert read(repository, SMALL + f'engine = "{engine}"\n').engine == engine
+        failure = refusal(repository, f'engine = "{engine}"\ntest = "./test.sh"\n')
+        assert (failure.message.splitlines()[0], failure.hint) == (
+            "seclude.toml: line 1, column 1: no image is given",
+            'image = "localhost/app"',
+        )
+
+    @pytest.mark.parametrize("more", ["", 'image = ""\n', "options = []\n"])
+    def test_processes_have_none(self, repository, more):
+        found = read(repository, f'engine = "process"\ntest = "./test.sh"\n{more}')
+        assert (found.engine, found.image, found.options) == ("process", "", ())
+
+    @pytest.mark.parametrize(
+        ("more", "column", "name"),
+        [('image = "app"', 9, "image"), ("image = 3", 9, "image"), ('options = ["-v"]', 11, "options")],
+    )
+    def test_what_processes_cannot_have(self, repository, more, column, name):
+        failure = refusal(repository, f'engine = "process"\ntest = "./test.sh"\n{more}\n')
+        assert failure.message.startswith(
+            f"seclude.toml: line 3, column {column}: {name} is given, but the engine is process"
+        )
+        assert failure.hint == f'leave {name} out, or set engine = "podman" or "docker"'
+
+    def test_an_option_can_take_the_container_away(self, repository):
+        failure = refusal(repository, SMALL, overrides={"engine": "process"})
+        assert "image is given, but the engine is process" in failure.message
+        text = 'engine = "process"\ntest = "./test.sh"\n'
+        assert read(repository, text, environment={"SECLUDE_IMAGE": ""}).image == ""
+        failure = refusal(repository, text, environment={"SECLUDE_IMAGE": "app"})
+        assert failure.message.startswith("SECLUDE_IMAGE: image is given, but the engine is process")
+        assert read(repository, text, overrides={"engine": "docker", "image": "app"}).engine == "docker"
+
+    def test_no_file_is_needed(self, repository):
+        found = load(directory=str(repository), overrides={"engine": "process", "test": ["./test.sh"]})
+        assert (found.path, found.configuration.engine) == ("", "process")
+        with pytest.raises(ConfigurationError, match="no configuration"):
+            load(directory=str(repository), overrides={"engine": "docker", "test": ["./test.sh"]})
 
 
 @pytest.mark.parametrize(
@@ -262,6 +305,7 @@ class TestOrder:
         ("options = '-v'", "line 3, column 11: options must be a list of strings, not '-v'", ""),
         ("options = ['-v', 3]", "line 3, column 18: options[1] must be a string, not 3", ""),
         ("engine = 'podmn'", "line 3, column 10: unknown engine 'podmn'", "did you mean podman?"),
+        ("engine = 'nerdctl'", "line 3, column 10: unknown engine 'nerdctl'", ""),
         ("errno = 'EPREM'", "line 3, column 9: unknown errno 'EPREM'", "EPERM or ENOSYS"),
         ("baseline = 'ru nc;'", "line 3, column 12: 'ru nc;' is no baseline", "auto, none"),
         ("build = 'a && b'", "line 3, column 9: build has '&&', but no shell runs it", '["sh", "-c", "..."]'),
@@ -390,7 +434,7 @@ class TestPaths:
 
 
 def test_engines_are_registered():
-    assert set(keys.ENGINES) < set(ENGINES)
+    assert set(keys.ENGINES) == set(ENGINES) == set(RUNS)
 
 
 class TestDocuments:
@@ -452,7 +496,10 @@ class TestDocuments:
 
     def test_samples_fit_the_schema(self, tmp_path):
         example = DOCS.parent / "examples" / "flask-api" / "seclude.toml"
-        for name, text in (("small", SMALL), ("full", FULL), ("example", example.read_text())):
+        process = 'engine = "process"\ntest = "./test.sh"\n'
+        docker = SMALL + 'engine = "docker"\n'
+        samples = {"small": SMALL, "full": FULL, "process": process, "docker": docker}
+        for name, text in (samples | {"example": example.read_text()}).items():
             path = tmp_path / f"{name}.json"
             path.write_text(json.dumps(tomllib.loads(text)))
             done = self.check(path)
@@ -461,7 +508,7 @@ class TestDocuments:
     @pytest.mark.parametrize(
         "text",
         ["imge = 1", "gate.max-add = 1", "timeout = '1'", "test = []", "profile = ''", "repeat = 0",
-         "gate.acknowledged = [{ call = 'bpf' }]", "build = []", "engine = 'x'"],
+         "gate.acknowledged = [{ call = 'bpf' }]", "build = []", "engine = 'x'", "engine = 'process'"],
     )  # fmt: skip
     def test_others_do_not(self, tmp_path, text):
         path = tmp_path / "bad.json"

@@ -36,6 +36,9 @@ FILES: dict[str, Callable[[Report], str]] = {
     "--config", default="", metavar="FILE", help="seclude.toml, or a pyproject.toml with [tool.seclude]."
 )
 @click.option("--image", default=None, help="The image that the tests run in.")
+@click.option(
+    "--engine", default=None, metavar="NAME", help="podman, docker, or process: no container at all."
+)
 @click.option("--build", default=None, metavar="CMD", help="What builds the image.")
 @click.option("--test", "tests", multiple=True, metavar="CMD", help="A test command; may be repeated.")
 @click.option("--profile", default=None, metavar="PATH", help="The profile, relative to the repository.")
@@ -114,7 +117,9 @@ def command(
 def _overrides(options: Mapping[str, Any]) -> dict[str, object]:
     """The options that were given, by the keys of the configuration file."""
     told = {
-        name: options[name] for name in ("image", "build", "profile", "timeout") if options[name] is not None
+        name: options[name]
+        for name in ("image", "engine", "build", "profile", "timeout")
+        if options[name] is not None
     }
     if options["tests"]:
         told["test"] = list(options["tests"])

@@ -51,8 +51,8 @@ def load(
     """The configuration in the file `path`, or in the one that is found from `directory`.
 
     `overrides` have the shape of the file: {"image": ..., "gate": {"max-added": 3}}; a text there is read as in a
-    variable, None stands for an option that was not given. Without a file, `image` and `test` from elsewhere are
-    enough. Raises ConfigurationError.
+    variable, None stands for an option that was not given. Without a file, `image` (for the engine `process` none) and
+    `test` from elsewhere are enough. Raises ConfigurationError.
     """
     environment = {} if environment is None else environment
     place = read(path) if path else find(directory)
@@ -61,7 +61,7 @@ def load(
     spots = _from_tables(place.tables, place.source)
     spots |= _from_variables(environment)
     spots |= _from_overrides(overrides or {})
-    if not place.path and not {("image",), ("test",)} <= set(spots):
+    if not place.path and not {(name,) for name in _needed(spots)} <= set(spots):
         raise ConfigurationError(
             f"no configuration: neither seclude.toml nor [tool.seclude] in pyproject.toml in {place.directory}",
             hint="`seclude init` writes one",
@@ -136,17 +136,43 @@ def _from_overrides(overrides: Mapping[str, object]) -> Spots:
 def _configuration(spots: Spots, gate: Gate, place: Place) -> Configuration:
     """All keys read, defaults filled in."""
     fields: dict[str, Any] = {}
+    containers = not _without_containers(spots)
     for key in keys.TOP:
         spot = spots.get(key.path)
-        if spot is not None:
-            fields[key.field] = _value(key, spot, place.directory)
-    for name, example in (("image", "localhost/app"), ("test", "./test.sh")):
+        if spot is None:
+            continue
+        if not containers and key.name in keys.CONTAINERS_ONLY:
+            _refuse_containers_key(spot)
+            continue
+        fields[key.field] = _value(key, spot, place.directory)
+    for name, example in _needed(spots).items():
         if not fields.get(name):
             source = spots[(name,)].source if (name,) in spots else place.source
             raise source.error(
                 (name,) if (name,) in spots else (), f"no {name} is given", f'{name} = "{example}"'
             )
-    return Configuration(tests=fields.pop("test"), gate=gate, **fields)
+    return Configuration(image=fields.pop("image", ""), tests=fields.pop("test"), gate=gate, **fields)
+
+
+def _without_containers(spots: Spots) -> bool:
+    """Whether the tests are plain processes."""
+    spot = spots.get(("engine",))
+    return spot is not None and spot.value == "process"
+
+
+def _needed(spots: Spots) -> dict[str, str]:
+    """The keys that have no default, each with an example."""
+    image = {} if _without_containers(spots) else {"image": "localhost/app"}
+    return image | {"test": "./test.sh"}
+
+
+def _refuse_containers_key(spot: Spot) -> None:
+    """Raises ConfigurationError unless a key that only containers have is empty."""
+    if spot.value not in ("", []):
+        raise spot.error(
+            f"{spot.name} is given, but the engine is process, which starts no container",
+            f'leave {spot.name} out, or set engine = "podman" or "docker"',
+        )
 
 
 def _value(key: keys.Key, spot: Spot, directory: str) -> object:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from ..model.frozen import frozen
 
-ENGINES = ("podman",)
-"""Engines that `seclude ci` can build and test with; all are in the registry of `seclude.engines`."""
+ENGINES = ("podman", "docker", "process")
+"""Engines that `seclude ci` can test with; all are in the registry of `seclude.engines`."""
+
+CONTAINERS_ONLY = ("image", "options")
+"""Keys that mean nothing to the engine `process`, which starts no container."""
 
 TIERS = ("critical", "high", "medium", "low")
 """What `review` takes beside names of calls: how dangerous a call is (model.change.Danger)."""

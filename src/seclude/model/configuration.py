@@ -20,7 +20,9 @@ class ConfigurationError(SecludeError):
 
 @frozen
 class TestCommand:
-    """A test command, which is a context of its own: `run` goes into the container after the image's name."""
+    """A test command, which is a context of its own: `run` goes into the container after the image's name, or is the
+    command itself where the engine is `process`.
+    """
 
     name: str
     run: tuple[str, ...]
@@ -54,7 +56,8 @@ class Gate:
 class Configuration:
     """All of it, defaults filled in. Paths are relative to the directory of the configuration and lie in it.
 
-    `build` builds the image (empty: it is there already); `options` go to the engine's run before the image;
+    `engine`: podman, docker, or process for plain commands, where `image` and `options` are empty; `build` builds the
+    image, or what else the tests need (empty: it is there already); `options` go to the engine's run before the image;
     `timeout` is in seconds for each test command; `keep_for`: runs for which a call stays that the tests no longer
     make, -1 for good; `coverage`: a report that the tests leave in the repository (empty: none); `repeat`: runs of the
     tests under the new profile.
