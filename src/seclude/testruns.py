@@ -156,16 +156,9 @@ class _BoundedRuns(Runs):
 class DockerRuns(_BoundedRuns):
     """Each test in a container of docker's, recorded through the installed runtime; none outlives its test."""
 
-    def __init__(
-        self,
-        told: Configuration,
-        settings: Settings,
-        directory: str,
-        progress: Callable[[str], None],
-        say: Callable[[str], None],
-    ) -> None:
-        super().__init__(told, settings, directory, progress, say)
-        self._label = f"{LABEL}={secrets.token_hex(8)}"
+    @cached_property
+    def _label(self) -> str:
+        return f"{LABEL}={secrets.token_hex(8)}"
 
     def check(self) -> None:
         # The options are the same for all tests, and nothing after the image's name is docker's.

@@ -19,7 +19,7 @@ from ..model.environment import NATIVE_ABIS, Environment
 from ..model.profile import ACTIONS, NARROW, errno_value, kernel_version, nearest
 from ..syscalls import ARCHITECTURES, all_names, name_of, number_of
 from ..syscalls import nearest as nearest_call
-from .capabilities import capabilities
+from .capabilities import capabilities, capability_option
 from .console import printable
 from .verdict import answered, plain, values
 
@@ -49,14 +49,7 @@ _ALIASES = {"amd64": "x86_64", "i386": "x86", "i686": "x86", "386": "x86", "arm6
     default="",
     help=f"What the program is made for: {', '.join(ARCHITECTURES)}. Default: this machine.",
 )
-@click.option(
-    "--cap",
-    "caps",
-    metavar="CAP",
-    multiple=True,
-    help="A capability of the container: CAP_SYS_ADMIN, or default, none, all. May be given several times. "
-    "Default: default, the 14 that Docker gives.",
-)
+@capability_option
 @click.option(
     "--kernel",
     metavar="VERSION",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
 
 from ..analyse.attribution import Attribution, Surprise
 from ..analyse.verify import allowed_names
@@ -13,9 +16,23 @@ from ..model.recording import Recording
 from .console import printable
 from .why import OUTSIDE, cell, numbered
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 MOST_NAMED = 5
 MOST_LINES = 40
 KINDS = {"new": "the profile does not allow it", "denied": "the test denies it"}
+
+
+def expectations_option(function: F) -> F:
+    """--expectations, as the argument `expected`."""
+    option = click.option(
+        "--expectations",
+        "expected",
+        default="",
+        metavar="FILE",
+        help="Check what the tests say of themselves: the file of pytest's --seclude-expectations.",
+    )
+    return option(function)
 
 
 def allowed_by(profile: Profile, recordings: Sequence[Recording], names: Sequence[str]) -> frozenset[str]:

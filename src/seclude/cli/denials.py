@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-
 from ..decode import decoded
 from ..model.denial import OTHER_PROCESSES, Denial, Frame
 from ..model.origin import Origin
@@ -11,23 +9,6 @@ from .console import printable
 
 MOST_FRAMES = 12
 """Frames that are shown of a stack."""
-
-_ACTIONS = {
-    "SCMP_ACT_KILL_PROCESS": "killed the process",
-    "SCMP_ACT_KILL_THREAD": "killed the thread",
-    "SCMP_ACT_TRAP": "SIGSYS",
-    "SCMP_ACT_TRACE": "ENOSYS (traced, without a tracer)",
-    "SCMP_ACT_LOG": "allowed and logged",
-}
-
-
-def outcome(denial: Denial) -> str:
-    """What happened to the call, in a word or two."""
-    if denial.action == "SCMP_ACT_ERRNO":
-        return (
-            errno.errorcode.get(denial.data, f"errno {denial.data}") if denial.data else "no error (errno 0)"
-        )
-    return _ACTIONS[denial.action]
 
 
 def call(denial: Denial) -> str:

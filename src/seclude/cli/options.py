@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .. import bpffs
+from .. import bpffs, store
 from ..baseline import automatic, calls_of
 from ..conditions import LEVELS
 from ..errors import ProfileError
@@ -16,6 +16,7 @@ from ..formats import oci
 from ..inputs import read_text
 from ..model.profile import Profile
 from ..model.recording import Recording
+from ..outputs import Output
 from ..registrations import STATE
 from ..synthesize import Synthesis, synthesize
 
@@ -143,3 +144,15 @@ def absolute(path: str) -> str:
         return path
     directory, name = os.path.split(path)
     return os.path.join(os.path.realpath(directory or "."), name)
+
+
+def checked_outputs(profile: str, recording: str) -> tuple[Output | None, Output | None]:
+    """Where the two are written, None for one without a path; raises OutputError where that cannot be."""
+    outputs = (
+        Output(absolute(profile), "seccomp profile", oci.looks_like_profile) if profile else None,
+        Output(absolute(recording), "recording", store.looks_like_recording) if recording else None,
+    )
+    for output in outputs:
+        if output is not None:
+            output.check()
+    return outputs

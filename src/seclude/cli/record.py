@@ -11,7 +11,6 @@ from ..baseline import baselines
 from ..conditions import watched
 from ..errors import EXIT_CLEAN, EXIT_ERROR, EXIT_FINDINGS, OutputError, SecludeError
 from ..formats import oci
-from ..outputs import Output
 from ..recorders import TRACERS, recorder_for
 from ..session import Recorded, Settings
 from ..suite import Suite
@@ -19,8 +18,16 @@ from ..synthesize import conditional_arguments
 from . import percommand
 from .attach import Wish, attach_options, recorded_running, wished
 from .console import Console
-from .contexts import allowed_by, summary, surprise_values, surprised
-from .options import absolute, output_options, place_options, read_profile, synthesis_options, synthesized
+from .contexts import allowed_by, expectations_option, summary, surprise_values, surprised
+from .options import (
+    absolute,
+    checked_outputs,
+    output_options,
+    place_options,
+    read_profile,
+    synthesis_options,
+    synthesized,
+)
 from .privileges import privileges_line
 
 EPILOG = (
@@ -57,13 +64,7 @@ EPILOG = (
     metavar="PROFILE",
     help="Say which tests make calls that PROFILE does not allow, and end with status 2 if any does.",
 )
-@click.option(
-    "--expectations",
-    "expected",
-    default="",
-    metavar="FILE",
-    help="Check what the tests say of themselves: the file of pytest's --seclude-expectations.",
-)
+@expectations_option
 @synthesis_options
 @place_options
 @output_options
@@ -118,11 +119,7 @@ def command(
     wanted_arguments = conditional_arguments(read_profile(base)) if base else {}
     if arguments != "none":
         wanted_arguments = watched(wanted_arguments)
-    profile_output = Output(absolute(output), "seccomp profile", oci.looks_like_profile) if output else None
-    kept = Output(absolute(recording), "recording", store.looks_like_recording) if recording else None
-    for place in (profile_output, kept):
-        if place is not None:
-            place.check()
+    profile_output, kept = checked_outputs(output, recording)
     settings = Settings(
         bpffs=bpffs_path,
         state=state_dir,

@@ -7,9 +7,9 @@ import click
 from .. import containers, store
 from ..attaching import need_root, recorded_container
 from ..formats import oci
-from ..outputs import POLICY, Output
+from ..outputs import POLICY
 from .console import Console
-from .options import absolute, output_options, place_options, synthesis_options, synthesized
+from .options import checked_outputs, output_options, place_options, synthesis_options, synthesized
 
 
 @click.command(epilog="Example: seclude snapshot web -o so-far.json")
@@ -43,21 +43,15 @@ def command(
     """
     need_root()
     console = Console(quiet=quiet, as_json=as_json)
-    outputs = {
-        "profile": Output(absolute(output), "seccomp profile", oci.looks_like_profile),
-        "recording": Output(absolute(recording), "recording", store.looks_like_recording),
-    }
-    for place, wanted in (("profile", output), ("recording", recording)):
-        if wanted:
-            outputs[place].check()
+    profile_output, kept = checked_outputs(output, recording)
     identity = recorded_container(container, state_dir)
     request, seen = containers.snapshot(
         identity, containers.Places(bpffs=bpffs_path, state=state_dir, policy=POLICY)
     )
-    if recording:
-        outputs["recording"].write(store.dumps(seen))
+    if kept is not None:
+        kept.write(store.dumps(seen))
     notes: tuple[str, ...] = ()
-    if output or not recording:
+    if profile_output is not None or kept is None:
         synthesis = synthesized(
             [seen],
             base=base or request.base,
@@ -69,8 +63,8 @@ def command(
         )
         notes = synthesis.notes
         text = oci.dumps(synthesis.profile)
-        if output:
-            outputs["profile"].write(text)
+        if profile_output is not None:
+            profile_output.write(text)
         else:
             click.echo(text, nl=False)
     for note in notes:

@@ -9,7 +9,7 @@ import click
 from .. import expectations, store
 from ..analyse.attribution import Attribution, Surprise, attribution, surprises
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, RecordingError
-from .contexts import KINDS, allowed_by, surprise_values
+from .contexts import KINDS, allowed_by, expectations_option, surprise_values
 from .options import read_profile
 from .overview import Overview, Table, Words
 from .why import MOST_ROWS, OUTSIDE, cell, left_out, numbered, show
@@ -25,13 +25,7 @@ from .why import MOST_ROWS, OUTSIDE, cell, left_out, numbered, show
     metavar="PROFILE",
     help="Report the calls of each test that it does not allow.",
 )
-@click.option(
-    "--expectations",
-    "expected",
-    default="",
-    metavar="FILE",
-    help="Check what the tests say of themselves: the file of pytest's --seclude-expectations.",
-)
+@expectations_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.argument("paths", metavar="RECORDING...", nargs=-1, required=True)
 def command(profile: str, expected: str, form: str, paths: tuple[str, ...]) -> int:

@@ -13,7 +13,7 @@ from ..errors import EXIT_CLEAN, EXIT_FINDINGS
 from ..session import Settings
 from ..verification import MOST_RUNS, Proof, Wishes, verify
 from .console import Console
-from .denials import call, outcome, process, short, stacks, times
+from .denials import call, process, short, stacks, times
 from .options import output_options, place_options
 from .privileges import privileges_line
 
@@ -112,7 +112,7 @@ def refusal_lines(refusal: Refusal) -> list[str]:
         rows.append(("test", short(denial.context)))
     rows += stacks(denial)
     rows += [("cause", refusal.cause), ("remedy", refusal.remedy)]
-    lines = [f"denied: {call(denial)}: {outcome(denial)}, {times(refusal.count)}{by}"]
+    lines = [f"denied: {call(denial)}: {denial.outcome}, {times(refusal.count)}{by}"]
     return lines + [f"  {label:<8} {text}" for label, text in rows]
 
 

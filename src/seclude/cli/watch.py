@@ -14,7 +14,7 @@ from ..errors import EXIT_CLEAN, EXIT_FINDINGS
 from ..model.denial import Denial
 from ..watching import Scope, Watching
 from .console import Console
-from .denials import call, outcome, short, stacks
+from .denials import call, short, stacks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -117,7 +117,7 @@ def _drawn(denials: Sequence[Denial], height: int) -> Table:
         table.add_row(
             Text(str(denial.count)),
             Text(call(denial), style="bold"),
-            Text(outcome(denial), style="" if not denial.refused else "red"),
+            Text(denial.outcome, style="" if not denial.refused else "red"),
             Text(f"{short(denial.comm)} {denial.pid}"),
             Text(where, style="dim"),
         )

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..confined_runs import own_capabilities
 from ..errors import SecludeError
-from ..model.capabilities import CAPABILITIES
 from ..model.frozen import frozen
 from ..model.profile import ALLOW, ERRNO
 
@@ -125,7 +125,7 @@ def process(case: Case, command: Sequence[str]) -> dict[str, Any]:
     elif case.condition == "no-capabilities":
         sets = {}
     elif case.condition == "all-capabilities":
-        every = _own_bounding()
+        every = list(own_capabilities()[0])
         sets = dict.fromkeys(("bounding", "effective", "permitted", "inheritable", "ambient"), every)
     return {
         "terminal": case.condition == "terminal",
@@ -139,13 +139,6 @@ def process(case: Case, command: Sequence[str]) -> dict[str, Any]:
 
 
 _SETS = ("bounding", "effective", "inheritable", "permitted")
-
-
-def _own_bounding() -> list[str]:
-    """Nobody can give a container more than that."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        bits = next(int(line.split()[1], 16) for line in file if line.startswith("CapBnd:"))
-    return [name for bit, name in enumerate(CAPABILITIES) if bits >> bit & 1]
 
 
 def _filter() -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ..errors import TraceError
 from .frozen import frozen
 from .recording import ABIS
@@ -18,6 +20,15 @@ VERDICTS = (
 
 ALLOWED = "SCMP_ACT_ALLOW"
 """Stands in a sighting of a call that was simply made, where the stacks of those were asked for."""
+
+_WORDS = {
+    "SCMP_ACT_KILL_PROCESS": "killed the process",
+    "SCMP_ACT_KILL_THREAD": "killed the thread",
+    "SCMP_ACT_TRAP": "SIGSYS",
+    "SCMP_ACT_TRACE": "ENOSYS (traced, without a tracer)",
+    "SCMP_ACT_LOG": "allowed and logged",
+    ALLOWED: "allowed",
+}
 
 _ENOSYS = 38  # what the kernel answers for SECCOMP_RET_TRACE where there is no tracer
 _LARGEST_ERRNO = 4095  # kernel/seccomp.c caps SECCOMP_RET_DATA at MAX_ERRNO
@@ -82,11 +93,21 @@ class Denial:
         return self.action not in ("SCMP_ACT_LOG", ALLOWED)
 
     @property
+    def outcome(self) -> str:
+        """What happened to the call, in a word or two."""
+        return error_in_words(self.data) if self.action == "SCMP_ACT_ERRNO" else _WORDS[self.action]
+
+    @property
     def result(self) -> int:
         """What the call returned: a negative errno, or 0 where it returned nothing that tells."""
         if self.action == "SCMP_ACT_ERRNO":
             return -min(self.data, _LARGEST_ERRNO)
         return -_ENOSYS if self.action == "SCMP_ACT_TRACE" else 0
+
+
+def error_in_words(number: int) -> str:
+    """The name of an errno, as far as it has one."""
+    return errno.errorcode.get(number, f"errno {number}") if number else "no error (errno 0)"
 
 
 @frozen

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import shlex
 from collections.abc import Sequence
 
 from ..decode import decoded
 from ..model.change import Maker
-from ..model.denial import OTHER_PROCESSES, Denial, Frame
+from ..model.denial import OTHER_PROCESSES, Denial, Frame, error_in_words
 from ..model.recording import OVERFLOW, Call, FirstSeen
 from .page import DeniedEntry, Use
 from .seen import without_stage
@@ -21,14 +20,6 @@ OUTSIDE = "(outside of any test)"
 
 _DIRECTORIES = re.compile(r"(?<![\w.])/(?:[^/\s:]+/)+")
 """The directories of an absolute path, wherever in a text it is."""
-
-_ACTIONS = {
-    "SCMP_ACT_KILL_PROCESS": "killed the process",
-    "SCMP_ACT_KILL_THREAD": "killed the thread",
-    "SCMP_ACT_TRAP": "SIGSYS",
-    "SCMP_ACT_TRACE": "ENOSYS (traced, without a tracer)",
-    "SCMP_ACT_LOG": "allowed and logged",
-}
 
 
 class Redaction:
@@ -101,7 +92,7 @@ class Redaction:
                 frames.append((kind, f"({len(stack) - MOST_FRAMES} more)"))
         return DeniedEntry(
             call=self.call(denial.abi, denial.name, denial.arguments),
-            outcome=_outcome(denial.action, denial.data),
+            outcome=denial.outcome,
             count=denial.count,
             process=process,
             test=self.test(test),
@@ -117,7 +108,7 @@ class Redaction:
             call=self.call(call.abi, call.name, first.arguments)
             if isinstance(first, FirstSeen)
             else call.name,
-            outcome=_error(-first.result) if isinstance(first, FirstSeen) else "refused",
+            outcome=error_in_words(-first.result) if isinstance(first, FirstSeen) else "refused",
             count=call.count,
             process=f"{use.process} ({use.executable})" if known else "",
             test=use.test,
@@ -130,11 +121,3 @@ class Redaction:
 
 def _process(comm: str, pid: int, tid: int) -> str:
     return f"{comm or '?'} {pid}" + ("" if pid == tid else f"/{tid}")
-
-
-def _outcome(action: str, data: int) -> str:
-    return _error(data) if action == "SCMP_ACT_ERRNO" else _ACTIONS.get(action, action)
-
-
-def _error(number: int) -> str:
-    return errno.errorcode.get(number, f"errno {number}") if number else "no error (errno 0)"
