@@ -13,7 +13,7 @@ from seclude.baseline import automatic, baselines, calls_of, dumps, looks_like_b
 from seclude.errors import SecludeError
 from seclude.model.baseline import CONDITIONS, Baseline, More, NotMeasured
 from seclude.model.frozen import replace
-from seclude.model.recording import Recording
+from seclude.model.recording import Call, Dropped, FirstSeen, Recording
 from seclude.syscalls import number_of
 
 EVERY = baselines()
@@ -21,10 +21,15 @@ SOURCES = str(Path(__file__).resolve().parents[2] / "src")
 
 
 def recording(**fields):
-    values = {"runtime": "crun", "engine": "podman"} | fields
+    values = {"runtime": "crun", "engine": "podman", "calls": ()} | fields
     return Recording(
-        created="", duration=1, seclude="0", tracer="ebpf", kernel="6.1", machine="x86_64", calls=(), **values
+        created="", duration=1, seclude="0", tracer="ebpf", kernel="6.1", machine="x86_64", **values
     )
+
+
+def made(name, *arguments, phase="app", tid=7):
+    first = FirstSeen(time=0, pid=7, tid=tid, comm="", executable="", arguments=arguments)
+    return Call(abi="x86_64", phase=phase, context="", number=0, name=name, first=first)
 
 
 def entry(runtime="runc", version="1.1.5", nnp=False, always="execve", varying="", **more):
@@ -239,6 +244,33 @@ class TestChoice:
     def test_an_unconfined_container_needs_all(self):
         assert automatic(recording(runtime="runc", runtime_version="1.3.1")) == ("execve", "futex", "openat2")
         assert automatic(recording(no_new_privileges=True)) == ("execve",)
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            made("clone3", 1 << 40, 88),
+            made("clone", 0x3D0F00),
+            made("read", 0, tid=8),
+            replace(made("clone"), first=Dropped()),
+        ],
+    )
+    def test_threads_may_end(self, call):
+        """A process that ends before its threads do spares them their exit; refused, they would spin."""
+        assert automatic(recording(engine="process", runtime="", calls=(call,))) == ("exit",)
+        assert automatic(recording(confined=True, calls=(call,))) == ("exit",)
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            made("clone", 0x1200011),
+            made("clone"),
+            made("clone3", phase="runtime"),
+            made("clone3", phase="denied"),
+            replace(made("read"), first=Dropped()),
+        ],
+    )
+    def test_processes_without_threads_end_as_they_did(self, call):
+        assert automatic(recording(engine="process", runtime="", calls=(call,))) == ()
 
     def test_an_unknown_runtime_may_be_any(self):
         assert automatic(recording(runtime="youki")) == ("capset", "execve", "futex", "newest")
