@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-OBJECTS = {f"bpf/{name}.bpf.c": f"src/seclude/data/{name}.bpf.o" for name in ("recorder", "watch")}
+OBJECTS = {f"bpf/{name}.bpf.c": f"src/seclude/data/{name}.bpf.o" for name in ("recorder", "watch", "adopt")}
 """Source -> what is compiled from it."""
 
 TARGETS = {"x86_64": "x86", "aarch64": "arm64"}

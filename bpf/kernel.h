@@ -19,6 +19,7 @@ typedef __u16 __sum16;
 /* include/uapi/linux/bpf.h */
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_TASK_STORAGE = 29 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
+enum bpf_func_id { BPF_FUNC_loop = 181 };
 enum { BPF_F_NO_PREALLOC = 1, BPF_LOCAL_STORAGE_GET_F_CREATE = 1 };
 
 #define SECCOMP_MODE_FILTER 2
@@ -60,12 +61,17 @@ struct mm_struct { struct file *exe_file; } RELOCATED;
 struct bpf_local_storage;
 struct thread_info { unsigned long flags; __u32 status; } RELOCATED;
 struct signal_struct { atomic_t live; } RELOCATED;
+struct list_head { struct list_head *next; } RELOCATED;
+struct seq_file;
+struct bpf_iter_meta { struct seq_file *seq; } RELOCATED;
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	struct list_head children;
+	struct list_head sibling;
 	struct css_set *cgroups;
 	struct mm_struct *mm;
 	unsigned int ptrace;

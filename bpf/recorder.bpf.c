@@ -11,22 +11,13 @@
 #include "maps.h"
 #include "contexts.h"
 #include "abi.h"
+#include "members.h"
 
-HASH(namespaces, struct namespace_key, __u32, 2 * MAX_TARGETS);
 HASH(facts, struct fact_key, struct fact, MAX_FACTS);
 HASH(argument_masks, struct argument_call, struct argument_mask, 4 * MAX_TARGETS);
 HASH(argument_values, struct argument_key, __u32, MAX_ARGUMENTS);
 
 struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, MAX_SETS); __type(key, __u32); __type(value, struct set); } sets SEC(".maps");
-/* Since c818c03b661c (Linux 5.11) a task knows how many filters it has; before, only whether it has any. */
-static __always_inline __u32 filters_of(struct task_struct *task)
-{
-	if (task->seccomp.mode != SECCOMP_MODE_FILTER)
-		return 0;
-	if (bpf_core_field_exists(task->seccomp.filter_count))
-		return task->seccomp.filter_count.counter;
-	return 1;
-}
 
 static __always_inline void keep_arguments(struct target *target, __u32 id, __u32 abi, __u32 number,
 					   const __u64 *arguments, struct argument_mask *mask)
@@ -101,40 +92,6 @@ static __always_inline bool keep(struct task_struct *task, struct mark *mark, st
 lost:
 	__sync_fetch_and_add(&target->lost_facts, 1);
 	return done;
-}
-
-/* Which target an unmarked task belongs to that came in from outside (`podman exec`); 0 if none. */
-static __always_inline __u32 target_by_namespace(struct task_struct *task)
-{
-	struct namespace_key key = { .kind = NAMESPACE_MNT, .inum = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum) };
-	__u32 *id = bpf_map_lookup_elem(&namespaces, &key);
-	__u32 mnt = key.inum, level;
-	struct pid_namespace *ns;
-	struct pid *pid;
-	int i;
-
-	if (id)
-		return *id;
-	/* The container's init may have unshared its mount namespace since. A task in its pid namespace is the
-	 * container's only if it shares the init's mount namespace: other containers may share the pid namespace.
-	 */
-	pid = BPF_CORE_READ(task, thread_pid);
-	level = BPF_CORE_READ(pid, level);
-	if (!pid || !level || level > 32)
-		return 0;
-	ns = BPF_CORE_READ((struct upid *)((void *)pid + bpf_core_field_offset(pid->numbers) +
-					   level * bpf_core_type_size(struct upid)), ns);
-	if (BPF_CORE_READ(ns, child_reaper, nsproxy, mnt_ns, ns.inum) != mnt)
-		return 0;
-	key.kind = NAMESPACE_PID;
-	for (i = 0; i < 8 && ns; i++) {
-		key.inum = BPF_CORE_READ(ns, ns.inum);
-		id = bpf_map_lookup_elem(&namespaces, &key);
-		if (id)
-			return *id;
-		ns = BPF_CORE_READ(ns, parent);
-	}
-	return 0;
 }
 
 /* Marks the current task, which came in from outside. `filters`: those it began with. */
@@ -334,6 +291,8 @@ int on_fork(__u64 *context)
 	if (child->tgid != child->pid)
 		return 0;	/* a thread shares its leader's mark */
 	created = bpf_task_storage_get(&marks, child, mark, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!created)
+		created = bpf_task_storage_get(&marks, child, 0, 0);	/* somebody listed it, and was first */
 	if (created) {
 		created->flags &= ~FLAG_INIT;
 		return 0;

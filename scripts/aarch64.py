@@ -51,6 +51,32 @@ for mode in (False, True):
 """
 """One container with each runtime, recorded by the hook and through the pinned recorder."""
 
+CHAIN = """
+import subprocess, sys
+from pathlib import Path
+from seclude.attachable import process_numbered
+from seclude.attaching import record_running
+from seclude.session import Settings
+
+for kind in ("orphans", "threads", "line"):
+    sign = Path("/tmp/sign")
+    sign.unlink(missing_ok=True)
+    words = [sys.executable, "/chain.py", kind, str(sign), "getsid"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as chain:
+        assert chain.stdout.readline() == "ready\\n"
+        with process_numbered(chain.pid) as subject:
+            chain.stdin.write("go\\n")
+            chain.stdin.flush()
+            attached = record_running(
+                subject, Settings(), lambda text: sign.touch() if "attached to" in text else None, {}
+            )
+        said = chain.stdout.readline()
+    recording = attached.recording
+    print(kind, said.strip(), recording.losses.calls, "lost:", *sorted(recording.names()))
+    assert "getsid" in recording.names() and recording.losses.calls == 0 and said == "done\\n"
+"""
+"""Attached to processes that fork faster than they can be listed."""
+
 INIT = r"""#!/bin/busybox sh
 # Runtimes change their root by pivot_root, which the kernel refuses in its first file system.
 if [ "$1" != again ]; then
@@ -98,6 +124,7 @@ step 0 "a profile without getdents64" without getdents64
 step 2 "verify it: ls / is refused the call" seclude verify --profile /tmp/without.json -- ls /
 step 0 "record a container of crun" python3 /container.py /usr/bin/crun
 step 0 "record a container of runc" python3 /container.py /usr/sbin/runc
+step 0 "attach to chains of forks" python3 /attach.py
 step 0 "doctor" seclude doctor
 step 0 "compile it to the kernel's filter" seclude compile /tmp/ls.json -o /tmp/ls.bpf
 [ $failed = 0 ] && echo "PASSED"
@@ -196,6 +223,8 @@ def furnish(root: Path, cached: Path) -> None:
     for name in PURE:
         shutil.copytree(packages / name, target / name, ignore=leave)
     (root / "container.py").write_text(CONTAINER)
+    (root / "attach.py").write_text(CHAIN)
+    shutil.copy(ROOT / "tests" / "workloads" / "chain.py", root / "chain.py")
     # Made here, for both processors, from what ls calls here.
     seclude = ROOT / ".venv" / "bin" / "seclude"
     command = [seclude, "record", "-q", "--portable", "-o", cached / "portable.json", "--", "ls", "/"]

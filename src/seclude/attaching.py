@@ -96,7 +96,7 @@ def record_running(
     try:
         with _ending_signals() as stopped:
             number = tracer.begin(target)
-            found = 1 + _adopt(tracer, number, subject)
+            found = _adopt(tracer, number, subject)
             progress(f"attached to {subject.title}, {found} {'process' if found == 1 else 'processes'}")
 
             def so_far() -> None:
@@ -111,14 +111,12 @@ def record_running(
 
 
 def _adopt(tracer: EbpfTracer, number: int, subject: Subject) -> int:
-    """Mark all processes that are there; how many they were.
+    """Mark all processes that are there; how many are marked then.
 
-    One that is started by a marked one has the mark from the start, so only those can be missing that an unmarked one
-    started since it was listed: after a listing without a new one there is none. Twice, since a process that ends
-    while others are read may hide the child that it has just left. What is missed all the same (children of a
-    process that ended within the milliseconds between the two) joins at its next exec, by its namespace.
+    Here those are marked that a listing finds, by name; the kernel marks who is started meanwhile and, at the end,
+    who was listed by none. Listings go on until there is no new one, because only they know members by their control
+    group: those that left the container's namespaces and are nobody's descendants.
     """
-    adopted = quiet = 0
     for _ in range(MOST_LISTINGS):
         filters = {}
         for pid in subject.tree.processes():
@@ -126,11 +124,8 @@ def _adopt(tracer: EbpfTracer, number: int, subject: Subject) -> int:
                 filters[pid] = filters_of(pid)
             except TraceError:
                 continue  # it has ended
-        new = tracer.adopt(number, filters)
-        adopted += new
-        quiet = 0 if new else quiet + 1
-        if quiet == 2:
-            return adopted
+        if not tracer.adopt(number, filters):
+            return tracer.settle()
     raise TraceError(
         f"{subject.title} starts processes faster than they can be marked",
         hint=f"{MOST_LISTINGS} listings found new ones each time; record it from its start",

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from seclude.model import denial, recording
-from seclude.trace import denials, layout, watch
+from seclude.trace import denials, kinship, layout, watch
 
 BPF = Path(__file__).resolve().parents[2] / "bpf"
 HEADERS = ("recorder.h", "watch.h")
 HEADER = "\n".join((BPF / name).read_text() for name in HEADERS)
 PLAIN = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.S)
 SHARED = (BPF / "maps.h").read_text() + (BPF / "contexts.h").read_text()
-RECORDER = (BPF / "recorder.bpf.c").read_text()
+MEMBERS = (BPF / "members.h").read_text()
+RECORDER = MEMBERS + (BPF / "recorder.bpf.c").read_text()
 WATCH = (BPF / "watch.bpf.c").read_text()
+ADOPT = (BPF / "adopt.bpf.c").read_text()
 
 STRUCTS = {
     "meta": layout.META,
@@ -128,8 +130,19 @@ def test_every_map_of_the_watch_is_pinned_or_shared():
     assert set(watch.SHARED) <= set(layout.MAPS)
 
 
+def test_what_adopts_shares_all_maps_but_one():
+    hashes, others = _maps((BPF / "maps.h").read_text() + MEMBERS + ADOPT)
+    assert hashes | others == {*kinship.SHARED, "roots"}
+    assert set(kinship.SHARED) <= set(layout.MAPS)
+
+
 @pytest.mark.parametrize(
-    ("source", "attached"), [(RECORDER, layout.PROGRAMS), (WATCH, (*watch.PROGRAMS, watch.FIRST_TIMES))]
+    ("source", "attached"),
+    [
+        (RECORDER, layout.PROGRAMS),
+        (WATCH, (*watch.PROGRAMS, watch.FIRST_TIMES)),
+        (ADOPT, (*kinship.PROGRAMS, *kinship.ITERATORS)),
+    ],
 )
 def test_every_program_is_attached(source, attached):
     programs = re.findall(r"^int (\w+)\(__u64 \*context\)", source, re.M)

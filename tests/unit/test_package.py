@@ -20,6 +20,7 @@ from seclude.model.recording import Recording
 ROOT = Path(__file__).resolve().parents[2]
 OBJECT = "src/seclude/data/recorder.bpf.o"
 WATCH = "src/seclude/data/watch.bpf.o"
+ADOPT = "src/seclude/data/adopt.bpf.o"
 EM_BPF = 247  # include/uapi/linux/elf-em.h
 ADVICE = ("apt-get install clang llvm libbpf-dev", "dnf install clang llvm libbpf-devel")
 
@@ -99,11 +100,11 @@ def test_the_wheel_holds_the_recorder_and_no_sources_of_it(built: Path) -> None:
     (wheel,) = (built / "out").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        programs = [archive.read(name.removeprefix("src/")) for name in (OBJECT, WATCH)]
+        programs = [archive.read(name.removeprefix("src/")) for name in (OBJECT, WATCH, ADOPT)]
         info = f"seclude-{seclude.__version__}.dist-info"
         scripts = archive.read(f"{info}/entry_points.txt").decode()
-    assert [program[:4] for program in programs] == [b"\x7fELF"] * 2
-    assert [int.from_bytes(program[18:20], "little") for program in programs] == [EM_BPF] * 2
+    assert [program[:4] for program in programs] == [b"\x7fELF"] * 3
+    assert [int.from_bytes(program[18:20], "little") for program in programs] == [EM_BPF] * 3
     assert {"seclude/py.typed", "seclude/hook.py", f"{info}/licenses/LICENSE"} <= set(names)
     assert {f"seclude/reports/templates/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
     assert "seclude = seclude.cli:main" in scripts
@@ -115,7 +116,7 @@ def test_the_wheel_holds_the_recorder_and_no_sources_of_it(built: Path) -> None:
 
 def test_the_recorder_is_the_same_wherever_it_is_compiled(built: Path, tree: Path) -> None:
     assert compile_only(tree).returncode == 0
-    for name in (OBJECT, WATCH):
+    for name in (OBJECT, WATCH, ADOPT):
         assert (tree / name).read_bytes() == (built / name).read_bytes()
         assert str(tree).encode() not in (tree / name).read_bytes()
 
@@ -180,5 +181,5 @@ def test_an_sdist_builds_the_same_wheel(
     (source,) = unpacked.iterdir()
     assert not (source / OBJECT).exists()
     assert compile_only(source).returncode == 0
-    for name in (OBJECT, WATCH):
+    for name in (OBJECT, WATCH, ADOPT):
         assert (source / name).read_bytes() == (built / name).read_bytes()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..model.recording import Observation
     from ..ports import Target
     from .adoption import Adoption
+    from .kinship import Kinship
     from .watch import DenialWatch
 
 OBJECT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "recorder.bpf.o")
@@ -43,6 +44,7 @@ class EbpfTracer:
         self._links: list[int] = []
         self._maps: dict[str, int] = {}
         self._watcher: DenialWatch | None = None
+        self._kinship: Kinship | None = None
 
     # Availability
 
@@ -83,6 +85,8 @@ class EbpfTracer:
             self._put("targets", layout.ID.pack(number), layout.TARGET.pack(*record))
             Tables(self._library_(), self._map).ask_arguments(number, target.arguments)
             self._add_namespaces(number, target)
+            if target.running:
+                self._follow_kin()
             if target.denials or target.stacks:
                 self._watch()
             if target.stacks:
@@ -92,6 +96,8 @@ class EbpfTracer:
                 key = process.to_bytes(4, "little")
                 self._put("marks", key, layout.MARK_VALUE.pack(*mark))
                 self._raise_generation()
+                if self._kinship:
+                    self._kinship.take_roots()
             finally:
                 os.close(process)
         except OSError as error:
@@ -113,16 +119,43 @@ class EbpfTracer:
     def adopt(self, number: int, processes: Mapping[int, int]) -> int:
         """Mark further processes of a running target, pid -> seccomp filters that it has; how many had no mark.
 
-        Those that have ended are passed over. Whoever calls it lists them again until there is no new one: some were
-        started meanwhile, by others that had no mark yet.
+        Those that have ended are passed over. Up to `settle` the descendants of all who are marked are marked at their
+        birth, or when they fork themselves.
         """
         try:
             adopted = self._adoption(number).adopt(processes)
             if adopted:
                 self._raise_generation()
+                if self._kinship:
+                    self._kinship.take_roots()
         except OSError as error:
             raise TraceError(f"the processes that run already cannot be marked: {error}") from error
         return adopted
+
+    def settle(self) -> int:
+        """Mark all descendants that have no mark yet, so that none is left; how many processes are marked then.
+
+        From here on marks are inherited and nothing else.
+        """
+        if self._kinship is None:
+            return 0
+        try:
+            self._kinship.mark_the_rest()
+            marked = self._kinship.take_roots()
+            self._kinship.close()
+            self._raise_generation()
+        except OSError as error:
+            raise TraceError(f"the processes that run already cannot be marked: {error}") from error
+        finally:
+            self._kinship.close()
+            self._kinship = None
+        return marked
+
+    def _follow_kin(self) -> None:
+        from .kinship import Kinship  # not needed where a recording begins with the container
+
+        self._kinship = Kinship(self._library_())
+        self._kinship.start(self._map)
 
     def _adoption(self, number: int) -> Adoption:
         from .adoption import Adoption  # not needed where a recording begins with the container
@@ -170,6 +203,9 @@ class EbpfTracer:
         if self._watcher is not None:
             self._watcher.close()
             self._watcher = None
+        if self._kinship is not None:
+            self._kinship.close()
+            self._kinship = None
         if self._object is not None:
             self._object.close()
             self._object = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 BPF_TRACE_RAW_TP = 23  # include/uapi/linux/bpf.h, enum bpf_attach_type
+BPF_TRACE_ITER = 28
 BPF_ANY = 0
 BPF_NOEXIST = 1
 
@@ -32,6 +33,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_obj_pin": (Int, [Int, Text]),
     "bpf_obj_get": (Int, [Text]),
     "bpf_link_create": (Int, [Int, Int, Int, _POINTER]),
+    "bpf_iter_create": (Int, [Int]),
     "bpf_map_update_elem": (Int, [Int, _POINTER, _POINTER, U64]),
     "bpf_map_lookup_elem": (Int, [Int, _POINTER, _POINTER]),
     "bpf_map_delete_elem": (Int, [Int, _POINTER]),
@@ -104,6 +106,16 @@ class LibBpf:
     def attach(self, program: int) -> int:
         """A link that runs a tp_btf program; it ends when its last descriptor and pin are gone."""
         return self._checked("bpf_link_create", program, 0, BPF_TRACE_RAW_TP, None)
+
+    def iterate(self, program: int) -> bytes:
+        """Run an iter program once over all that there is of its kind; what it has written."""
+        link = self._checked("bpf_link_create", program, 0, BPF_TRACE_ITER, None)
+        try:
+            descriptor = self._checked("bpf_iter_create", link)
+        finally:
+            os.close(link)
+        with open(descriptor, "rb", buffering=0) as file:
+            return file.readall()
 
     def map_sizes(self, descriptor: int) -> tuple[int, int]:
         """(bytes of a key, bytes of a value): struct bpf_map_info has type, id, key_size, value_size, ..."""
