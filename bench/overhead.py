@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from figures import Figure, Table, compared
 from programs import METER, OBJECT, Links, Unmeasurable, compiled
 
+from seclude import syscalls
+from seclude.errors import EXIT_CLEAN, EXIT_FINDINGS
 from seclude.ports import Target
 from seclude.trace.ebpf import EbpfTracer
 from seclude.trace.libbpf import LibBpf
@@ -31,6 +34,7 @@ SWITCHES = ("switches", "40", "250")
 
 STRACED = ("calls", "4", "500")
 NOTIFIED = ("calls", "20", "500")
+JUDGED = ("--profile", "p.json", "--expect-status", "0", "--no-stacks")
 QUANTILE = 0.1
 """Of the chunks: those that nothing else on the machine held up."""
 
@@ -90,8 +94,12 @@ class Overhead:
         except Unmeasurable as error:
             failures.append(str(error))
         try:
-            samples["notify"] = self._notify()
+            samples["notify"] = self._notify("record", "--recording", "r.json")
             figures.append(compared("notify", samples, ("untraced", 0), ("seclude, recorded", 0)))
+            for answer in ("allowed", "allowed by a condition", "refused"):
+                row = f"notify, verify, {answer}"
+                samples[row] = self._notify("verify", *JUDGED, answer=answer)
+                figures.append(compared(row, samples, ("notify", 0)))
         except Unmeasurable as error:
             failures.append(str(error))
         return self._table("One getppid call", figures, failures)
@@ -219,16 +227,24 @@ class Overhead:
             values.append(min(float(line) for line in done.stdout.split()))
         return values
 
-    def _notify(self) -> list[float]:
-        """Without eBPF: every call waits for an answer of `seclude record --tracer notify`."""
+    def _notify(self, *wanted: str, answer: str = "allowed") -> list[float]:
+        """Without eBPF: every call waits for an answer of `seclude record` or `seclude verify` with `--tracer notify`.
+
+        `answer`: what the profile of verify, p.json, says of the call that is measured.
+        """
         start = "import sys; from seclude.cli import main; sys.exit(main())"
         values = []
         for _ in range(self._runs):
             with tempfile.TemporaryDirectory() as scratch:
-                wanted = ["record", "--quiet", "--tracer", "notify", "--recording", Path(scratch) / "r.json"]
-                command = [sys.executable, "-c", start, *wanted, "--", self._directory / METER, *NOTIFIED]
-                done = subprocess.run(command, input=b"g", capture_output=True)
-            if done.returncode:
+                (Path(scratch) / "p.json").write_text(json.dumps(_profile(answer)))
+                command = [sys.executable, "-c", start, *wanted, "--quiet", "--tracer", "notify"]
+                done = subprocess.run(
+                    [*command, "--", self._directory / METER, *NOTIFIED],
+                    input=b"g",
+                    capture_output=True,
+                    cwd=scratch,
+                )
+            if done.returncode not in (EXIT_CLEAN, EXIT_FINDINGS):
                 raise Unmeasurable(f"notify: {done.stderr.decode(errors='replace').strip()}")
             chunks = sorted(float(line) for line in done.stdout.split())
             values.append(chunks[int(len(chunks) * QUANTILE)])
@@ -295,3 +311,14 @@ class Overhead:
                 tracer.close()
 
         return recording
+
+
+def _profile(answer: str) -> dict[str, object]:
+    """A profile that allows every call but getppid, whose `answer` is as in the names of the rows."""
+    names = sorted(syscalls.names("x86_64") - {"getppid"})
+    rules: list[dict[str, object]] = [{"names": names, "action": "SCMP_ACT_ALLOW"}]
+    always = [{"index": 0, "value": 0, "op": "SCMP_CMP_GE"}]
+    if answer != "refused":
+        conditions = always if answer == "allowed by a condition" else []
+        rules.append({"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": conditions})
+    return {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rules}

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
+from .belated import belated
 from .errors import SecludeError
 from .formats import jsontext
 from .inputs import read_text
 from .model.baseline import Baseline, More, NotMeasured
-from .model.recording import Dropped
 from .startup import STARTING
 
 TYPE_CHECKING = False
@@ -27,8 +27,6 @@ FORMAT = "seclude-baselines"
 VERSION = 2
 LARGEST = 4 * 1024 * 1024
 PROCESS_ENGINE = "process"
-CLONE_THREAD = 0x10000
-"""include/uapi/linux/sched.h"""
 
 
 def baselines(path: str = DATA) -> tuple[Baseline, ...]:
@@ -171,18 +169,16 @@ def ordered_version(version: str) -> tuple[int, ...]:
 
 
 def automatic(recording: Recording) -> tuple[str, ...]:
-    """What a recording itself does not show: of its runtime nothing for a plain process, the calls that depend on
-    timing for a confined container, all of them for one that ran unconfined; and how threads end, where some started.
+    """What a recording itself does not show: `belated` calls, and those of its runtime: none for a plain process, what
+    depends on timing for a confined container, all of them for one that ran unconfined.
 
     An unknown runtime gets the calls of every runtime that we know. A recording says whether no-new-privileges was
     set, but none of the other conditions, so the calls of all of them count. What ran already when the recording began
     has not shown how it starts: it gets all of its runtime's calls, and those of every program's start.
     """
-    names = set(STARTING if recording.attached else ())
-    if _has_threads(recording):
-        # A process may end before its threads do, and a thread that is refused its exit spins for ever
-        # (glibc, nptl/pthread_create.c, start_thread).
-        names.add("exit")
+    names = belated(recording)
+    if recording.attached:
+        names |= STARTING
     if recording.engine == PROCESS_ENGINE:
         return tuple(sorted(names))
     every = baselines()
@@ -196,19 +192,3 @@ def automatic(recording: Recording) -> tuple[str, ...]:
         )
         names.update(entry.varying if recording.confined and not recording.attached else entry.calls)
     return tuple(sorted(names))
-
-
-def _has_threads(recording: Recording) -> bool:
-    """Whether the application may have started threads: of clone3 no flags are known."""
-    for call in recording.calls:
-        first = call.first
-        if call.phase != "app":
-            continue
-        if call.name == "clone3":
-            return True
-        if isinstance(first, Dropped):
-            if call.name == "clone":
-                return True
-        elif first.tid != first.pid or (call.name == "clone" and sum(first.arguments[:1]) & CLONE_THREAD):
-            return True
-    return False

@@ -11,12 +11,14 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from . import bundlehooks, store
 from .bundlehooks import REQUEST, VARIABLE
 from .children import run_watched
 from .commandline import RunCommand
+from .confined_runs import may_kill, read_profile
 from .containers import Places, clear_stillborn, finish
 from .engines.docker import DockerEngine
 from .errors import EngineError, SecludeError, TraceError
@@ -25,6 +27,10 @@ from .marking import ANNOUNCED
 from .model.frozen import replace
 from .registrations import Registration, Registrations
 from .session import NothingRecorded, Recorded, Settings, request_annotations, session_directory
+from .trace.ebpf import EbpfTracer
+
+if TYPE_CHECKING:
+    from .session import Attend
 
 RUNTIME = "seclude"
 """The name of the runtime unless the command says another."""
@@ -43,28 +49,37 @@ NOT_STARTED = (125, 126, 127)
 
 
 def record_docker(
-    command: Sequence[str], settings: Settings, progress: Callable[[str], None], base: str
+    command: Sequence[str],
+    settings: Settings,
+    progress: Callable[[str], None],
+    base: str,
+    *,
+    profile: str = "",
+    options: Sequence[str] = (),
+    attend: Attend | None = None,
 ) -> Recorded:
     """Record the container that a `docker run` starts. Raises SecludeError.
 
-    `base`: as for podman, a profile whose conditions the recording must be able to answer. Where the recorder is pinned
-    and recordings are registered is the installed runtime's to say, not the settings'.
+    `base`, `profile`, `options` and `attend`: as for podman. Where the recorder is pinned and recordings are registered
+    is the installed runtime's to say, not the settings'.
     """
-    run = _checked(command)
-    name, found = _runtime(run)
+    run = checked(command)
+    name, found = runtime_of(run)
     places = Places(bpffs=found.bpffs, state=found.state, policy=found.policy)
     with session_directory(found.bpffs, found.state, progress) as directory:
         result = os.path.realpath(os.path.join(directory, "recording.json"))
         token = bundlehooks.write_request(found.state, request_annotations(settings, result, base))
         try:
-            options = [] if run.values("--runtime") else ["--runtime", name]
-            environment = ["--env", f"{ANNOUNCED}=1", "--env", f"{VARIABLE}={REQUEST}{token}"]
+            chosen = [] if run.values("--runtime") else ["--runtime", name]
+            arguments = [*options, *chosen, "--env", f"{VARIABLE}={REQUEST}{token}"]
             heard: list[int] = []
-            line = run.command(arguments=[*options, *environment])
-            status = run_watched(line, progress, lambda: None, heard)
-            _await(result, places, progress)
+            status = _run(_line(run, profile, arguments), places, progress, heard, attend)
+            # For a container that it could not make crun calls no poststop.
+            _await(result, places, progress, GRACE if status in NOT_STARTED else PATIENCE)
             recording = store.read(result) if os.path.exists(result) else None
-            if recording is None or (status in NOT_STARTED and not recording.names("app")):
+            never_ran = status in NOT_STARTED and recording is not None and not recording.names("app")
+            # Under a profile that refuses what the runtime needs there is something to tell all the same.
+            if recording is None or (never_ran and not profile):
                 clear_stillborn(places)
                 raise NothingRecorded("docker", status, interrupted=bool(heard))
             image = recording.image or run.image
@@ -73,12 +88,41 @@ def record_docker(
             os.unlink(bundlehooks.request_path(found.state, token))
 
 
+def _line(run: RunCommand, profile: str, arguments: list[str]) -> list[str]:
+    """The command with these arguments, under a profile if one is given; raises SecludeError."""
+    if not profile or not may_kill(read_profile(profile)):
+        arguments = [*arguments, "--env", f"{ANNOUNCED}=1"]
+    if not profile:
+        return run.command(arguments=arguments)
+    return DockerEngine().enforced(run, os.path.abspath(profile), arguments)
+
+
+def _run(
+    line: Sequence[str],
+    places: Places,
+    progress: Callable[[str], None],
+    heard: list[int],
+    attend: Attend | None,
+) -> int:
+    """Run docker's client to its end, looked at meanwhile by whoever attends; its exit status."""
+    tracer = EbpfTracer(bpffs=places.bpffs)
+    attended: AbstractContextManager[Callable[[], object]]
+    attended = nullcontext(lambda: None) if attend is None else attend(tracer.watch)
+    try:
+        with attended as look:
+            status = run_watched(line, progress, look, heard)
+            look()
+    finally:
+        tracer.close()
+    return status
+
+
 def check(command: Sequence[str]) -> None:
     """Raise EngineError or TraceError where the container that a command starts could not be recorded."""
-    _runtime(_checked(command))
+    runtime_of(checked(command))
 
 
-def _checked(command: Sequence[str]) -> RunCommand:
+def checked(command: Sequence[str]) -> RunCommand:
     """The parts of a `docker run` that can be recorded to its end; raises SecludeError."""
     run = DockerEngine().parse(command)
     if run.detached:
@@ -96,7 +140,7 @@ def _checked(command: Sequence[str]) -> RunCommand:
     return run
 
 
-def _runtime(run: RunCommand) -> tuple[str, Launcher]:
+def runtime_of(run: RunCommand) -> tuple[str, Launcher]:
     """The name and the launcher of the runtime that will start the container; raises EngineError if none records."""
     info = _info(run)
     if any("rootless" in str(option) for option in info.get("SecurityOptions") or ()):
@@ -155,15 +199,18 @@ def _info(run: RunCommand) -> dict[str, Any]:
     )
 
 
-def _await(result: str, places: Places, progress: Callable[[str], None]) -> None:
-    """Wait for the recording, which the runtime's clean-up writes; where nobody calls it, write it ourselves."""
+def _await(result: str, places: Places, progress: Callable[[str], None], patience: float) -> None:
+    """Wait for the recording, which the runtime's clean-up writes; where nobody calls it, write it ourselves.
+
+    `patience`: seconds that the clean-up after an ended container gets.
+    """
     begun = time.monotonic()
     while not os.path.exists(result):
         registration = _registered(result, places)
         if registration is None:
             return  # it was never begun, or has ended this moment
         waited = time.monotonic() - begun
-        if waited > (GRACE if registration.alive() else PATIENCE):
+        if waited > (GRACE if registration.alive() else patience):
             if registration.alive():
                 progress(
                     "docker is gone and the container runs on; what it calls from now on is not recorded"

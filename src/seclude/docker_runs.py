@@ -1,6 +1,7 @@
 """A `docker run` and a profile in; it runs under the profile, and its exit status and what it was denied come out.
 
-Docker starts no hook of ours, so its containers are looked at from outside, by a denial watch of our own.
+Where docker's engine has no runtime of ours no hook of ours is started, and a denial watch looks at the container from
+outside.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .errors import EngineError, TraceError
 from .model.capabilities import CAPABILITIES
 from .model.denial import Denial, Sighting
 from .model.frozen import frozen, replace
+from .model.recording import Recording
 from .trace.libbpf import LibBpf
 from .trace.watch import DenialWatch
 from .witness import Witness
@@ -241,13 +243,26 @@ def _assured(watch: ContainerWatch, run: RunCommand, status: int) -> None:
             "the container was not seen on this machine, so what it was denied is not known",
             hint="run seclude where docker's engine runs; `docker context show` and DOCKER_HOST say where that is",
         )
+    check_confined(run, watch.confined)
+
+
+def check_confined(run: RunCommand, confined: bool | None) -> None:
+    """Raise EngineError where a container that had no filter, or may have had none (None), proves nothing."""
     privileged = run.switched_on("--privileged")
-    if watch.confined is False or (privileged and watch.confined is None):
-        seen = "the container had no filter" if watch.confined is False else "its filter was not seen"
+    if confined is False or (privileged and confined is None):
+        seen = "the container had no filter" if confined is False else "its filter was not seen"
         raise EngineError(
             f"the profile may not have been in force: {seen}",
             hint="leave out --privileged" if privileged else "see `docker info` for seccomp",
         )
+
+
+def named(recording: Recording) -> Recording:
+    """The recording of a container, which each denial names as if it had been looked at from outside."""
+    container = recording.container[:_SHORT_ID]
+    return replace(
+        recording, denials=tuple(replace(denial, container=container) for denial in recording.denials)
+    )
 
 
 def _seen(

@@ -21,6 +21,7 @@ from .analyse.gate import drift, gate
 from .analyse.gone import gone
 from .analyse.verify import NotRecorded, Verification, never_made
 from .baseline import automatic, calls_of
+from .belated import belated
 from .errors import EngineError, OutputError, ProfileError, RecordingError
 from .formats import oci
 from .inputs import read_text
@@ -215,12 +216,13 @@ class Pipeline:
         return oci.loads(read_text(path, limit=oci.LARGEST, error=ProfileError), self._told.profile)
 
     def _named_baseline(self, recordings: Sequence[Recording] = ()) -> frozenset[str]:
-        """The calls of the runtimes that the configuration names; raises SecludeError for one that is not known."""
+        """The calls of the runtimes that the configuration names, and those that recorded applications may yet make;
+        raises SecludeError for a runtime that is not known."""
         if self._told.baseline in ("auto", "none"):
             return frozenset()
         names = [name.strip() for name in self._told.baseline.split(",")]
         nnp = bool(recordings) and all(recording.no_new_privileges for recording in recordings)
-        return frozenset(calls_of(names, no_new_privileges=nnp))
+        return frozenset(calls_of(names, no_new_privileges=nnp)).union(*map(belated, recordings))
 
     @staticmethod
     def _automatic(recordings: Sequence[Recording]) -> frozenset[str]:
@@ -302,6 +304,7 @@ class Pipeline:
             )
         for reason in {each.usage.reason for each in verifications if isinstance(each.usage, NotRecorded)}:
             texts.append(f"which allowed calls the tests do not make is not known {reason}")
+        texts += [f"not named without eBPF: {phrase}" for each in verifications for phrase in each.unnamed]
         notes = [
             Finding(rule="note", severity="note", message=text, path=self._shown)
             for text in dict.fromkeys(texts)

@@ -21,7 +21,7 @@ from .model.configuration import Configuration, TestCommand
 from .model.recording import Recording
 from .recorders import Recorder, recorder_for
 from .session import Recorded, Settings
-from .verification import Wishes, by_status, verify
+from .verification import Wishes, verify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ SECONDS = 20
 class Runs:
     """The tests of a configuration with one engine; `directory`, absolute, is the configuration's.
 
-    `say` hears what a user of the profile should know. A subclass is an engine.
+    `say` hears what a user of the profile should know. A subclass is an engine. `tracer`: as for recorder_for.
     """
 
-    tracer = "ebpf"
+    tracer = "auto"
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Runs:
     def verify(self, test: TestCommand, profile: str) -> Verification:
         """Run a test, `repeat` times, under the profile in a file (an absolute path). Raises SecludeError."""
         return verify(
-            self.command(test), profile, self._settings, self._wishes(), self._progress
+            self.command(test), profile, self._settings, self._wishes(), self._progress, self._say
         ).verification
 
     def _recorded(self, test: TestCommand) -> Recorded:
@@ -94,7 +94,7 @@ class Runs:
         return recorder_for(command, self.tracer, self._settings, self._say, base="", arguments={})
 
     def _wishes(self) -> Wishes:
-        return Wishes(repeat=self._told.repeat, expected=0)
+        return Wishes(repeat=self._told.repeat, expected=0, tracer=self._recorder.tracer)
 
     def _too_long(self, test: TestCommand) -> EngineError:
         return EngineError(
@@ -156,6 +156,8 @@ class _BoundedRuns(Runs):
 class DockerRuns(_BoundedRuns):
     """Each test in a container of docker's, recorded through the installed runtime; none outlives its test."""
 
+    tracer = "ebpf"
+
     @cached_property
     def _label(self) -> str:
         return f"{LABEL}={secrets.token_hex(8)}"
@@ -197,8 +199,6 @@ class DockerRuns(_BoundedRuns):
 class ProcessRuns(_BoundedRuns):
     """Each test as a plain process in the configuration's directory; where eBPF is refused, by notify."""
 
-    tracer = "auto"
-
     def check(self) -> None:
         for test in self._told.tests:
             engine = engine_for(test.run).name
@@ -208,10 +208,6 @@ class ProcessRuns(_BoundedRuns):
                     "recorded with it",
                     hint=f'set engine = "{engine}" and image, and let the test be what runs in the container',
                 )
-        if self._recorder.tracer == "notify":
-            self._say(
-                "what the new profile denies is not seen without eBPF: the tests' exit statuses are all its proof"
-            )
 
     def command(self, test: TestCommand) -> list[str]:
         return list(test.run)
@@ -222,10 +218,7 @@ class ProcessRuns(_BoundedRuns):
 
     def verify(self, test: TestCommand, profile: str) -> Verification:
         with chdir(self._directory):
-            if self._recorder.tracer == "ebpf":
-                return super().verify(test, profile)
-            with self._bounded(test, self._told.repeat):
-                return by_status(self.command(test), profile, self._wishes(), self._progress).verification
+            return super().verify(test, profile)
 
 
 RUNS: dict[str, type[Runs]] = {"podman": PodmanRuns, "docker": DockerRuns, "process": ProcessRuns}

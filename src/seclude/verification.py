@@ -5,14 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Sequence
 
-from . import docker_runs, syscalls
+from . import docker_recording, docker_runs, syscalls
 from .analyse.privileges import Leaving, NotMeasured, leaving, left
 from .analyse.verify import NotRecorded, Verification, verification
 from .baseline import PROCESS_ENGINE, baselines
 from .children import run_plain
-from .confined_runs import confinement, own_capabilities, run_process
+from .confined_runs import confinement, own_capabilities
 from .engines import engine_for
-from .engines.docker import not_yet
 from .engines.podman import PodmanEngine
 from .errors import EngineError
 from .formats import oci
@@ -20,6 +19,7 @@ from .inputs import read_text
 from .model.environment import NATIVE_ABIS, Environment
 from .model.frozen import frozen, replace
 from .model.profile import Profile
+from .notify import recording as notify
 from .session import (
     Recorded,
     Settings,
@@ -31,6 +31,7 @@ from .session import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .commandline import RunCommand
     from .model.recording import Recording
     from .witness import Witness
 
@@ -44,12 +45,14 @@ class Wishes:
 
     `stacks`: stop processes for a moment where they are refused something, to read their stacks.
     `no_new_privileges`: run a container once more with it, to see which calls would leave the profile.
+    `tracer`: what names the denials, "ebpf" or "notify"; "auto" for what can be used here.
     """
 
     repeat: int = 1
     expected: int | None = None
     stacks: bool = True
     no_new_privileges: bool = False
+    tracer: str = "auto"
 
 
 @frozen
@@ -61,19 +64,29 @@ class Proof:
 
 
 def verify(
-    command: Sequence[str], path: str, settings: Settings, wishes: Wishes, progress: Callable[[str], None]
+    command: Sequence[str],
+    path: str,
+    settings: Settings,
+    wishes: Wishes,
+    progress: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Proof:
     """Run `command` (a container of podman or docker, or a plain process) under the profile in a file.
 
-    Raises SecludeError.
+    `say` is told which tracer was chosen and why, and what that has to tell. Raises SecludeError.
     """
     if not 1 <= wishes.repeat <= MOST_RUNS:
         raise EngineError(f"{wishes.repeat} runs are out of range", hint=f"1 to {MOST_RUNS}")
     profile = oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path)
     engine = engine_for(command).name
     if engine == "docker":
-        return _docker(command, path, profile, wishes, progress)
+        if wishes.tracer == "notify":
+            raise EngineError(
+                "notify does not see containers of docker", hint="verify them as root, with --tracer ebpf"
+            )
+        return _docker(command, path, profile, settings, wishes, progress)
     settings = replace(settings, denials=True)
+    wishes = replace(wishes, tracer=notify.chosen(wishes.tracer, say))
     container = engine == "podman"
     if container:
         # What cannot be proved is refused before anything runs.
@@ -82,14 +95,62 @@ def verify(
     recorded = []
     for _ in _runs(wishes, progress):
         if container:
-            recorded.append(_container(command, path, settings, wishes, progress))
+            recorded.append(_container(command, path, settings, wishes, progress, say))
         else:
-            recorded.append(_process(command, profile, settings, wishes, progress))
+            recorded.append(_process(command, profile, settings, wishes, progress, say))
+    first = recorded[0].recording
+    capabilities = first.capabilities if container else own_capabilities()[0]
+    going = _leaving(command, path, settings, wishes, progress, say, first)
+    return _proof(profile, capabilities, recorded, expected, going)
+
+
+def _docker(
+    command: Sequence[str],
+    path: str,
+    profile: Profile,
+    settings: Settings,
+    wishes: Wishes,
+    progress: Callable[[str], None],
+) -> Proof:
+    """The same with docker, whose containers are recorded where its engine has a runtime of ours."""
+    run = docker_runs.checked(command, path)
+    try:
+        docker_recording.runtime_of(run)
+    except EngineError as error:
+        if wishes.no_new_privileges:
+            raise
+        return _from_outside(command, run, path, profile, wishes, progress, str(error))
+    docker_recording.checked(command)
+    settings = replace(settings, denials=True)
+    expected = _expected(command, wishes, progress)
+    recorded = [
+        _of_docker(command, path, settings, progress, stacks=wishes.stacks) for _ in _runs(wishes, progress)
+    ]
+    docker_runs.check_confined(run, all(each.recording.confined for each in recorded))
+    first = recorded[0].recording
+    going: Leaving | NotMeasured
+    if wishes.no_new_privileges and not first.no_new_privileges:
+        progress("a run with no-new-privileges")
+        with_it = _of_docker(command, path, settings, progress, stacks=False, options=NO_NEW_PRIVILEGES)
+        going = left(first, with_it.recording)
+    else:
+        going = leaving(first, baselines())
+    return _proof(profile, first.capabilities, recorded, expected, going)
+
+
+def _proof(
+    profile: Profile,
+    capabilities: tuple[str, ...],
+    recorded: Sequence[Recorded],
+    expected: int,
+    going: Leaving | NotMeasured,
+) -> Proof:
+    """What the recorded runs under the profile prove; `capabilities` is the bounding set that they had."""
     recordings = [each.recording for each in recorded]
     return Proof(
         verification=verification(
             profile,
-            _environment(recordings[0].capabilities if container else own_capabilities()[0]),
+            _environment(capabilities),
             recordings,
             [denial for recording in recordings for denial in recording.denials],
             known=_known(),
@@ -97,17 +158,20 @@ def verify(
             expected=expected,
             lost=sum(recording.losses.denials + recording.losses.calls for recording in recordings),
         ),
-        leaving=_leaving(command, path, settings, wishes, progress, recordings[0]),
+        leaving=going,
     )
 
 
-def _docker(
-    command: Sequence[str], path: str, profile: Profile, wishes: Wishes, progress: Callable[[str], None]
+def _from_outside(
+    command: Sequence[str],
+    run: RunCommand,
+    path: str,
+    profile: Profile,
+    wishes: Wishes,
+    progress: Callable[[str], None],
+    why: str,
 ) -> Proof:
-    """The same with docker, whose containers are not recorded: which calls were made is not known."""
-    run = docker_runs.checked(command, path)
-    if wishes.no_new_privileges:
-        raise not_yet("measured with no-new-privileges")
+    """The proof of a container of docker's that is not recorded, and why: which calls were made is not known."""
     expected = _expected(command, wishes, progress)
     watched = [
         docker_runs.run_under(run, path, progress, stacks=wishes.stacks) for _ in _runs(wishes, progress)
@@ -116,33 +180,14 @@ def _docker(
         verification=verification(
             profile,
             _environment(docker_runs.capabilities(run)),
-            NotRecorded(reason="with docker"),
+            NotRecorded(reason="with docker", why=why),
             [denial for each in watched for denial in each.denials],
             known=_known(),
             statuses=[each.status for each in watched],
             expected=expected,
             lost=sum(each.lost for each in watched),
         ),
-        leaving=NotMeasured(reason="containers of docker are not recorded"),
-    )
-
-
-def by_status(command: Sequence[str], path: str, wishes: Wishes, progress: Callable[[str], None]) -> Proof:
-    """The same of a plain process where denials cannot be seen, for want of eBPF: its exit status is all there is."""
-    profile = oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path)
-    expected = _expected(command, wishes, progress)
-    statuses = [run_process(command, path) for _ in _runs(wishes, progress)]
-    return Proof(
-        verification=verification(
-            profile,
-            _environment(own_capabilities()[0]),
-            NotRecorded(reason="without eBPF"),
-            [],
-            known=_known(),
-            statuses=statuses,
-            expected=expected,
-        ),
-        leaving=NotMeasured(reason="nothing is recorded without eBPF"),
+        leaving=NotMeasured(reason="the container was not recorded"),
     )
 
 
@@ -175,8 +220,13 @@ def _container(
     settings: Settings,
     wishes: Wishes,
     progress: Callable[[str], None],
+    say: Callable[[str], None],
     options: Sequence[str] = (),
 ) -> Recorded:
+    if wishes.tracer == "notify":
+        return notify.record_podman(
+            command, settings, progress, say, {}, profile=path, options=options, stacks=wishes.stacks
+        )
     witnesses: list[Witness] = []
     recorded = record_podman(
         command,
@@ -190,13 +240,42 @@ def _container(
     return with_stacks(recorded, witnesses)
 
 
+def _of_docker(
+    command: Sequence[str],
+    path: str,
+    settings: Settings,
+    progress: Callable[[str], None],
+    *,
+    stacks: bool,
+    options: Sequence[str] = (),
+) -> Recorded:
+    """One run of a container of docker's under the profile, recorded. Raises SecludeError."""
+    witnesses: list[Witness] = []
+    recorded = docker_recording.record_docker(
+        command,
+        settings,
+        progress,
+        "",
+        profile=path,
+        options=options,
+        attend=attending(witnesses) if stacks else None,
+    )
+    recorded = with_stacks(recorded, witnesses)
+    return replace(recorded, recording=docker_runs.named(recorded.recording))
+
+
 def _process(
     command: Sequence[str],
     profile: Profile,
     settings: Settings,
     wishes: Wishes,
     progress: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Recorded:
+    if wishes.tracer == "notify":
+        return notify.record_process(
+            command, settings, progress, say, {}, profile=profile, stacks=wishes.stacks
+        )
     witnesses: list[Witness] = []
     with confinement(profile, announced=True) as confine:
         recorded = record_process(
@@ -216,10 +295,13 @@ def _leaving(
     settings: Settings,
     wishes: Wishes,
     progress: Callable[[str], None],
+    say: Callable[[str], None],
     recording: Recording,
 ) -> Leaving | NotMeasured:
     if not wishes.no_new_privileges or recording.engine == PROCESS_ENGINE or recording.no_new_privileges:
         return leaving(recording, baselines())
     progress("a run with no-new-privileges")
     quiet = replace(wishes, stacks=False)
-    return left(recording, _container(command, path, settings, quiet, progress, NO_NEW_PRIVILEGES).recording)
+    return left(
+        recording, _container(command, path, settings, quiet, progress, say, NO_NEW_PRIVILEGES).recording
+    )

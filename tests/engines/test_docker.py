@@ -1,4 +1,4 @@
-"""Docker, with an engine of its own: profiles verified, denials watched, and what is refused because it is unsure."""
+"""Docker without our runtime, with an engine of its own: profiles verified, denials watched, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from daemons import opened_or_skipped
 from docker_bed import DockerBed, missing, open_docker_bed
 from podman_bed import Bed, Result
 from recording import MAIN, SOURCES, Recorder
+from watches import told
 
 from seclude import docker_runs, syscalls
 from seclude.engines.docker import DockerEngine
@@ -71,7 +72,7 @@ class TestVerify:
         assert (status, result["clean"], result["denied"], result["lost"]) == (0, True, [], 0)
         assert (result["statuses"], result["expected"]) == ([0, 0], 0)
         assert set(result["allowed"]) == Bed.allowed(recorded)
-        # Only what is denied is seen of a container of docker.
+        # Without our runtime in the engine only what is denied is seen of its containers.
         assert (result["used"], result["unused"], result["not_recorded"]) == (None, None, "with docker")
 
     @pytest.mark.parametrize("stacks", ["--stacks", "--no-stacks"])
@@ -92,6 +93,10 @@ class TestVerify:
         calls = len(Bed.allowed(profile))
         said = f"{calls} calls allowed, 0 denied (what was used is not known with docker), exit status as without (0)"
         assert (done.status, said in done.err) == (0, True), done
+        assert (
+            "which allowed calls were made is not known: docker's engine has no runtime seclude" in done.err
+        )
+        assert "`seclude runtime install --engine docker`" in done.err
 
     def test_a_runtime_that_is_denied_what_it_needs(self, docker: DockerBed, tmp_path: Path) -> None:
         status, result = verified(docker, without(tmp_path / "p.json", "capset"), "true")
@@ -186,11 +191,11 @@ def test_run(docker: DockerBed, profile: Path) -> None:
     assert (done.status, "Operation not permitted" in done.err) == (1, True), done
 
 
-def test_what_docker_is_not_used_for(docker: DockerBed, profile: Path) -> None:
+def test_an_engine_without_our_runtime_measures_nothing(docker: DockerBed, profile: Path) -> None:
     words = ("verify", "--no-new-privileges", "-p", profile)
     done = seclude(docker, *words, "--", *docker.run_arguments("true"))
-    assert (done.status, "containers of docker are not" in done.err) == (1, True), done
-    assert "podman run" in done.err
+    assert (done.status, "docker's engine has no runtime seclude" in done.err) == (1, True), done
+    assert "seclude runtime install --engine docker" in done.err
 
 
 def test_an_engine_without_our_runtime_records_nothing(docker: DockerBed, tmp_path: Path) -> None:
@@ -202,20 +207,23 @@ def test_an_engine_without_our_runtime_records_nothing(docker: DockerBed, tmp_pa
 
 
 class TestWatch:
-    def watch(self, docker: DockerBed, container: str, *command: str) -> list[Any]:
+    def watch(
+        self,
+        docker: DockerBed,
+        container: str,
+        *command: str,
+        enough: Callable[[dict[str, Any]], bool] = bool,
+    ) -> list[dict[str, Any]]:
         """The denials that `seclude watch` sees of a container while a command is executed in it."""
-        script = (
-            f'timeout 60 "$@" watch --container {container} --duration 2 & watching=$!; sleep 1.3; '
-            f"docker exec {container} {' '.join(command)} >&2; wait $watching"
-        )
-        done = docker.host("sh", "-c", script, "sh", sys.executable, "-c", MAIN, env=ENVIRONMENT)
-        assert done.status in (0, 2), done
-        return [json.loads(line) for line in done.lines]
+        words = [sys.executable, "-c", MAIN, "watch", "--container", container]
+        environment = docker.environment | ENVIRONMENT
+        return told(words, environment, lambda: docker.docker("exec", container, *command), enough)
 
     def test_a_session_that_comes_in_later(self, docker: DockerBed, profile: Path) -> None:
         options = ("--security-opt", f"seccomp={profile}")
         with docker.running("web", "sleep", "60", options=options):
-            denials = self.watch(docker, "web", "/workloads/refused", "0x7fff0000", "plain", "7")
+            command = ("/workloads/refused", "0x7fff0000", "plain", "7")
+            denials = self.watch(docker, "web", *command, enough=lambda denial: denial["count"] == 7)
         assert {each["name"] for each in denials} == {"getsid"}
         denial = denials[-1]
         assert (denial["count"], denial["comm"], denial["data"]) == (7, "refused", 1)

@@ -232,8 +232,8 @@ class TestBadInput:
     def test_not_root(self, tmp_path: Path) -> None:
         profile = profile_of(Path("/tmp") / f"seclude-test-{os.getpid()}.json", *EVERY)
         try:
-            command = ("setpriv", "--reuid=65534", "--clear-groups", *SECLUDE, "verify", "-p", profile, "--")
-            done = run(*command, "true")
+            before = ("setpriv", "--reuid=65534", "--clear-groups")
+            done = run(*before, *SECLUDE, "verify", "--tracer", "ebpf", "-p", profile, "--", "true")
         finally:
             profile.unlink()
         assert done.returncode == 1

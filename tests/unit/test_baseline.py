@@ -272,6 +272,21 @@ class TestChoice:
     def test_processes_without_threads_end_as_they_did(self, call):
         assert automatic(recording(engine="process", runtime="", calls=(call,))) == ()
 
+    @pytest.mark.parametrize("name", ["nanosleep", "clock_nanosleep", "poll"])
+    def test_stopped_processes_go_on(self, name):
+        assert automatic(recording(engine="process", calls=(made(name),))) == ("restart_syscall",)
+        assert automatic(recording(engine="process", calls=(made(name, phase="runtime"),))) == ()
+        assert automatic(recording(engine="process", calls=(made(name, phase="denied"),))) == ()
+
+    def test_threads_that_wait_for_one_another(self):
+        assert automatic(recording(engine="process", calls=(made("futex"),))) == ()
+        calls = (made("futex"), made("clone3"))
+        assert automatic(recording(engine="process", calls=calls)) == ("exit", "restart_syscall")
+
+    @pytest.mark.parametrize("name", ["ppoll", "select", "epoll_wait", "read", "rt_sigtimedwait"])
+    def test_other_calls_are_begun_again_or_end(self, name):
+        assert automatic(recording(engine="process", calls=(made(name),))) == ()
+
     def test_an_unknown_runtime_may_be_any(self):
         assert automatic(recording(runtime="youki")) == ("capset", "execve", "futex", "newest")
         assert automatic(recording(runtime="", confined=True)) == ("futex",)

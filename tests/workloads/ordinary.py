@@ -9,22 +9,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 _START = "import sys; sys.argv[0] = 'seclude'; from seclude.cli import main; sys.exit(main())"
 _NEEDED = ("click", "elftools", "jinja2", "markupsafe", "ruamel", "rich")
 PYTHONS = (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3")
-GONE = 10
+GONE = 60
 """Seconds that the user's processes get to end: podman's clean-up may go on for a moment."""
 
 
 class Ordinary:
-    """The user `name`, with `home`, and with a copy of seclude that it can read."""
+    """The user `name`, with `home`, and with a copy of seclude that it can read; `before` is what root runs it with."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
+        self.before: tuple[str, ...] = ()
         self.directory = directory
         entry = pwd.getpwnam(name)
         self.uid = entry.pw_uid
@@ -73,6 +74,7 @@ class Ordinary:
         credentials = [f"--reuid={self.name}", f"--regid={self.uid}", "--init-groups"]
         assigned = [f"{name}={value}" for name, value in values.items()]
         return [
+            *self.before,
             *("setpriv", *credentials, "env", "-i", f"--chdir={self.home}", *assigned),
             *map(str, argv),
         ]
@@ -136,7 +138,8 @@ def _end(user: Ordinary) -> None:
     if shutil.which("podman", path=user.environment["PATH"]):
         user.run("podman", "system", "migrate")
     for pid in user.processes():
-        os.kill(pid, 9)
+        with suppress(ProcessLookupError):  # it may just have ended
+            os.kill(pid, 9)
     subprocess.run(
         ["timeout", str(GONE), "sh", "-c", f"while pgrep -u {user.uid} >/dev/null; do sleep .1; done"]
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..belated import belated
 from ..model.decision import BY_ARCHITECTURE, BY_ARGUMENTS, BY_RULE, Decision, decide
 from ..model.denial import OTHER_NUMBER, Denial
 from ..model.environment import NATIVE_ABIS, Environment
 from ..model.frozen import frozen, replace
-from ..model.profile import Profile
+from ..model.profile import PERMITTING, Profile, Rule
 from ..model.recording import Recording
 
 REMEDIES = {
@@ -18,6 +19,12 @@ REMEDIES = {
 }
 _NO_RULE = "record a run that makes it: seclude record --from PROFILE -o PROFILE -- CMD"
 _OTHER = "the number is in no table: nothing can allow it"
+
+
+_KILLED = 128 + 31
+"""The status of who made a call for which the kernel kills (SIGSYS)."""
+
+_UNASKED = ("SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP")
 
 
 @frozen
@@ -36,7 +43,8 @@ class Refusal:
 
 @frozen
 class Usage:
-    """The allowed calls that were made, and those that never were."""
+    """The allowed calls that were made, and those that never were; in neither what the tracer could not see, and what
+    was only not made this time (belated.py)."""
 
     made: tuple[str, ...]
     never: tuple[str, ...]
@@ -44,9 +52,13 @@ class Usage:
 
 @frozen
 class NotRecorded:
-    """Stands where the usage would be if the calls had been recorded: the reason why only denials are known."""
+    """Stands where the usage would be if the calls had been recorded: the reason why only denials are known.
+
+    `why`: what is missing and the next step, empty where there is none.
+    """
 
     reason: str
+    why: str = ""
 
 
 @frozen
@@ -54,6 +66,7 @@ class Verification:
     """`allowed`: the names that the profile allows here, with whatever arguments; `usage`: which of them were made.
 
     `statuses`: of each run under the profile; `expected`: the status to have, None where there was nothing to go by.
+    `unnamed`: which refusals the tracer would not have named, a phrase each.
     """
 
     allowed: tuple[str, ...]
@@ -63,6 +76,7 @@ class Verification:
     statuses: tuple[int, ...]
     expected: int | None
     lost: int = 0
+    unnamed: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -106,14 +120,41 @@ def verification(
         statuses=tuple(statuses),
         expected=expected,
         lost=lost,
+        unnamed=() if isinstance(seen, NotRecorded) else _unnamed(profile, environment, seen, statuses),
     )
 
 
 def _usage(allowed: Sequence[str], recordings: Sequence[Recording]) -> Usage:
     made = frozenset[str]().union(*(recording.names() for recording in recordings))
+    unseen = {name for recording in recordings for name in (*recording.unseen, *belated(recording))}
     return Usage(
-        made=tuple(sorted(made.intersection(allowed))), never=tuple(sorted({*allowed}.difference(made)))
+        made=tuple(sorted(made.intersection(allowed))),
+        never=tuple(sorted({*allowed}.difference(made, unseen))),
     )
+
+
+def _unnamed(
+    profile: Profile, environment: Environment, recordings: Sequence[Recording], statuses: Sequence[int]
+) -> tuple[str, ...]:
+    """What only eBPF sees: that the kernel killed, or sent a signal; and a refusal of what cannot be asked about."""
+    if all(recording.tracer != "notify" for recording in recordings):
+        return ()
+    rules = [rule for rule in profile.rules if environment.applies(rule)]
+    actions = {outcome[0] for outcome in (profile.outcome, *(rule.outcome for rule in rules))}
+    unseen = {name for recording in recordings for name in recording.unseen}
+    return (
+        *(f"calls that are answered with {action}" for action in sorted(actions.intersection(_UNASKED))),
+        *(["calls of an architecture that is not in the profile"] if _KILLED in statuses else []),
+        *(f"{name}, which can be refused" for name in sorted(unseen) if _refusable(profile, rules, name)),
+    )
+
+
+def _refusable(profile: Profile, rules: Sequence[Rule], name: str) -> bool:
+    """Whether a call is answered with an errno, for at least some arguments."""
+    naming = [rule for rule in rules if name in rule.names and rule.outcome != profile.outcome]
+    plain = [rule.outcome for rule in naming if rule.unconditional()]
+    outcomes = plain[:1] or [profile.outcome, *(rule.outcome for rule in naming)]
+    return any(action not in (*PERMITTING, *_UNASKED) for action, _ in outcomes)
 
 
 def never_made(verifications: Sequence[Verification]) -> frozenset[str]:

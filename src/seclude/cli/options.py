@@ -10,6 +10,7 @@ import click
 
 from .. import bpffs, store
 from ..baseline import automatic, calls_of
+from ..belated import belated
 from ..conditions import LEVELS
 from ..errors import ProfileError
 from ..formats import oci
@@ -127,6 +128,7 @@ def synthesized(
     elif baseline != "none":
         nnp = all(recording.no_new_privileges for recording in recordings)
         names.update(calls_of([name.strip() for name in baseline.split(",")], no_new_privileges=nnp))
+        names.update(*map(belated, recordings))
     return synthesize(
         recordings,
         base=read_profile(base) if base else None,

@@ -10,6 +10,7 @@ from .. import store
 from ..analyse import privileges
 from ..analyse.verify import NotRecorded, Refusal, Usage, Verification
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS
+from ..recorders import TRACERS
 from ..session import Settings
 from ..verification import MOST_RUNS, Proof, Wishes, verify
 from .console import Console
@@ -44,6 +45,14 @@ MOST_UNUSED = 12
     help="Stop a process for some ms at its first denial of a call, to read its stack.",
 )
 @click.option(
+    "--tracer",
+    type=click.Choice(TRACERS),
+    default="auto",
+    show_default=True,
+    help="ebpf takes root; notify takes no privilege and costs every call some microseconds. auto: ebpf where it can "
+    "be used.",
+)
+@click.option(
     "--no-new-privileges",
     "no_new_privileges",
     is_flag=True,
@@ -60,6 +69,7 @@ def command(
     repeat: int,
     expect_status: int | None,
     stacks: bool,
+    tracer: str,
     no_new_privileges: bool,
     all_unused: bool,
     bpffs_path: str,
@@ -75,9 +85,15 @@ def command(
     profile, else 2; 1 on an error.
     """
     console = Console(quiet=quiet, as_json=as_json)
-    wishes = Wishes(repeat=repeat, expected=expect_status, stacks=stacks, no_new_privileges=no_new_privileges)
+    wishes = Wishes(
+        repeat=repeat,
+        expected=expect_status,
+        stacks=stacks,
+        no_new_privileges=no_new_privileges,
+        tracer=tracer,
+    )
     settings = Settings(bpffs=bpffs_path, state=state_dir)
-    proof = verify(command_line, profile, settings, wishes, console.progress)
+    proof = verify(command_line, profile, settings, wishes, console.progress, console.say)
     found = proof.verification
     for refusal in found.refusals:
         for line in refusal_lines(refusal):
@@ -122,12 +138,16 @@ def notes(proof: Proof, most: int) -> list[str]:
     lines = []
     if found.lost:
         lines.append(f"warning: {found.lost} calls or denials were lost: run it again")
+    if found.unnamed:
+        lines.append(f"note: not named without eBPF: {'; '.join(found.unnamed)}")
     logged = {denial.name for denial in found.logged}
     if logged:
         lines.append(f"note: allowed and logged: {_listed(sorted(logged), most)}")
     if isinstance(found.usage, Usage) and found.usage.never:
         never = found.usage.never
         lines.append(f"note: {len(never)} allowed calls were never made: {_listed(never, most)}")
+    if isinstance(found.usage, NotRecorded) and found.usage.why:
+        lines.append(f"note: which allowed calls were made is not known: {found.usage.why}")
     lines.append(privileges_line(proof.leaving))
     return [line for line in lines if line]
 
@@ -153,6 +173,7 @@ def values(proof: Proof) -> dict[str, object]:
         "statuses": list(found.statuses),
         "expected": found.expected,
         "lost": found.lost,
+        "unnamed": list(found.unnamed),
         "denied": [
             {
                 "call": refusal.denial.name,

@@ -77,11 +77,3 @@ class DockerEngine:
         else:
             kept = {*DEFAULT_CAPABILITIES} - dropped | added
         return tuple(name for name in every if name in kept)
-
-
-def not_yet(deed: str) -> EngineError:
-    """The error that says so where something cannot be done with docker: `deed` is its participle."""
-    return EngineError(
-        f"containers of docker are not {deed} yet",
-        hint="use `podman run` for that, with the same image; docker obeys the profile just as well",
-    )

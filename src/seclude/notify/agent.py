@@ -11,11 +11,13 @@ from ..errors import SecludeError, TraceError
 from ..formats import jsontext
 from ..model.frozen import replace
 from .precreate import CONFINED, CONTAINER, UNSEEN
-from .stranded import Stranded
+from .stranded import STRANDED, Stranded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..trace.notify import NotifyTracer
+    from ..trace.notify_rulings import Judgement
+    from .judging import Judging
 
 LARGEST_STATE = 1024 * 1024
 
@@ -26,10 +28,11 @@ class Agent:
     """The socket at which OCI runtimes deliver listeners (runtime-spec, "Seccomp", containerProcessState).
 
     `known` is the container that was delivered first, `unseen` the calls that its profile could not ask about.
+    `judging`: what is refused, None to let every call go on.
     """
 
-    def __init__(self, path: str, tracer: NotifyTracer, number: int) -> None:
-        self._tracer, self._number = tracer, number
+    def __init__(self, path: str, tracer: NotifyTracer, number: int, judging: Judging | None = None) -> None:
+        self._tracer, self._number, self._judging = tracer, number, judging
         self._connections: list[_Connection] = []
         self.known: bundle.Container | None = None
         self.unseen: tuple[str, ...] = ()
@@ -71,7 +74,9 @@ class Agent:
                 self._connections.remove(connection)
         for process, listener in self._stranded.look():
             self._fetched.add(process)
-            self._tracer.listen(self._number, listener, from_exec=self._unconfined())
+            self._tracer.listen(
+                self._number, listener, from_exec=self._unconfined(), judgement=self._judgement(STRANDED)
+            )
         self._tracer.attend()
 
     def _unconfined(self) -> bool:
@@ -82,23 +87,30 @@ class Agent:
         except OSError:
             return False
 
+    def _judgement(self, runtime: str) -> Judgement | None:
+        return None if self._judging is None else self._judging.by(runtime)
+
     def _deliver(self, connection: _Connection) -> None:
         state = connection.state
         annotations = state.get("annotations")
         said = annotations if isinstance(annotations, dict) else {}
         confined = said.get(CONFINED) != "false"
+        container = self.known
+        if container is None:
+            found = bundle.read_container(
+                str(state.get("bundle", "")), str(state.get("id", "")), connection.runtime
+            )
+            container = replace(found, confined=confined)
         process = connection.process
         if process in self._fetched:
             self._fetched.discard(process)  # it is answered already; this copy is closed with the connection
         else:
             self._stranded.delivered(process)
+            judgement = self._judgement(container.runtime)
             listener, connection.listener = connection.listener, -1
-            self._tracer.listen(self._number, listener, from_exec=not confined)
+            self._tracer.listen(self._number, listener, from_exec=not confined, judgement=judgement)
         if self.known is None:
-            found = bundle.read_container(
-                str(state.get("bundle", "")), str(state.get("id", "")), connection.runtime
-            )
-            self.known = replace(found, confined=confined)
+            self.known = container
             self.unseen = tuple(filter(None, str(said.get(UNSEEN, "")).split(",")))
 
 

@@ -1,7 +1,8 @@
 """Podman's precreate hook of the notify tracer: an OCI configuration in, the same with permitted calls asked about.
 
 A hook sees the profile as podman resolved it for this container, its built-in one included. What the container may do
-stays as it was: calls that were refused are refused.
+stays as it was: calls that were refused are refused. Where the profile is to be proved they are asked about too, and
+whoever answers refuses them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ REFUSED, CONTAINER = ".refused", ".confined"
 """What is added to the socket's path to name two files: with the reason why a container was not started, and with
 "true" or "false", whether it had a filter before."""
 
+JUDGED = ".judged"
+"""The same of a file that is there, and empty, where the profile is to be proved: it gets the profile."""
+
 LARGEST_CONFIG = 16 * 1024 * 1024
 CONFINED, UNSEEN = "io.seclude.notify.confined", "io.seclude.notify.unseen"
 """Annotations by which the hook says whether there was a filter before, and which calls it could not ask about."""
@@ -30,6 +34,9 @@ ALWAYS_UNSEEN = ("write",)
 """runc tells its parent of the listener by it, and refuses profiles that ask about it (libcontainer/specconv)."""
 
 _PERMITTED = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG")
+_ANSWERED = (*_PERMITTED, "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
+"""What whoever is asked can do in the kernel's place."""
+
 _COMPATIBLE = {"x86_64": ("x86_64", "x86", "x32"), "aarch64": ("aarch64", "arm")}
 
 
@@ -41,7 +48,10 @@ def main() -> int:
         config = jsontext.decode(text, "the configuration", largest=LARGEST_CONFIG)
         if not isinstance(config, dict):
             raise EngineError("the configuration is no object")
-        changed = notified(config, listener, os.uname().machine)
+        judged = os.path.exists(listener + JUDGED)
+        if judged:
+            _leave_profile(config, listener + JUDGED)
+        changed = notified(config, listener, os.uname().machine, judged=judged)
         with open(listener + CONTAINER, "w", encoding="utf-8") as file:
             file.write(changed["annotations"][CONFINED])
         sys.stdout.write(jsontext.encode(changed))
@@ -50,6 +60,18 @@ def main() -> int:
         _refuse(error, listener)
         return EXIT_ERROR
     return EXIT_CLEAN
+
+
+def _leave_profile(config: dict[str, Any], path: str) -> None:
+    """Raises EngineError where the container has no filter, so that there is nothing to prove."""
+    profile = (config.get("linux") or {}).get("seccomp")
+    if not profile:
+        raise EngineError(
+            "the container has no filter, so that nothing can be proved of a profile",
+            hint="--privileged turns filters off: leave it out",
+        )
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(jsontext.encode(profile))
 
 
 def _refuse(error: Exception, listener: str) -> None:
@@ -69,10 +91,11 @@ def leave() -> None:
     os._exit(status)
 
 
-def notified(config: dict[str, Any], listener: str, machine: str) -> dict[str, Any]:
+def notified(config: dict[str, Any], listener: str, machine: str, *, judged: bool = False) -> dict[str, Any]:
     """The configuration with an agent at the socket `listener`; raises EngineError where it has one already.
 
-    Where it has no filter it gets one that permits everything.
+    Where it has no filter it gets one that permits everything. `judged`: what is refused with an errno is asked about
+    as well.
     """
     linux = dict(config.get("linux") or {})
     before = linux.get("seccomp")
@@ -83,10 +106,23 @@ def notified(config: dict[str, Any], listener: str, machine: str) -> dict[str, A
             "the container's profile has an agent of its own (SCMP_ACT_NOTIFY), and the kernel allows one",
             hint="record with another profile, or as root with eBPF",
         )
+    asked, unseen = (_judged if judged else _permitted)(profile, rules, machine)
+    profile["syscalls"], profile["listenerPath"] = asked, listener
+    linux["seccomp"] = profile
+    annotations = dict(config.get("annotations") or {})
+    annotations[CONFINED] = "true" if before else "false"
+    annotations[UNSEEN] = ",".join(sorted(unseen))
+    return config | {"linux": linux, "annotations": annotations}
+
+
+def _permitted(
+    profile: dict[str, Any], rules: list[dict[str, Any]], machine: str
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """The rules that ask about what `rules` permit, and the calls about which they cannot ask."""
     unseen = set(ALWAYS_UNSEEN)
     asked: list[dict[str, Any]] = []
     for rule in rules:
-        asked += _asked(rule) if rule.get("action") in _PERMITTED else [rule]
+        asked += _asked(rule, unseen) if rule.get("action") in _PERMITTED else [rule]
     if profile.get("defaultAction") in _PERMITTED:
         ruled = {name for rule in rules for name in rule.get("names") or ()}
         # A rule without conditions would do away with those that refuse some arguments of the call.
@@ -98,20 +134,41 @@ def notified(config: dict[str, Any], listener: str, machine: str) -> dict[str, A
         }
         others = sorted(_names(profile, machine) - ruled - unseen)
         asked.append({"names": others, "action": "SCMP_ACT_NOTIFY"})
-    profile["syscalls"], profile["listenerPath"] = asked, listener
-    linux["seccomp"] = profile
-    annotations = dict(config.get("annotations") or {})
-    annotations[CONFINED] = "true" if before else "false"
-    annotations[UNSEEN] = ",".join(sorted(unseen))
-    return config | {"linux": linux, "annotations": annotations}
+    return asked, unseen
 
 
-def _asked(rule: dict[str, Any]) -> list[dict[str, Any]]:
-    """A rule that permits, as one that asks, and one that permits what cannot be asked about."""
+def _judged(
+    profile: dict[str, Any], rules: list[dict[str, Any]], machine: str
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """The same where refusals with an errno are asked about, too: only what kills or sends a signal stays as it is."""
+    if profile.get("defaultAction") not in _ANSWERED:
+        unseen = set(ALWAYS_UNSEEN)
+        return [
+            each
+            for rule in rules
+            for each in (_asked(rule, unseen) if rule.get("action") in _ANSWERED else [rule])
+        ], unseen
+    # A rule without conditions would do away with those that kill for some arguments of the call.
+    deadly = {
+        name for rule in rules if rule.get("action") not in _ANSWERED for name in rule.get("names") or ()
+    }
+    unseen = {*ALWAYS_UNSEEN, *deadly}
+    kept = [
+        rule | {"names": names}
+        for rule in rules
+        if (names := [name for name in rule.get("names") or () if name in unseen])
+    ]
+    others = {name for rule in rules for name in rule.get("names") or ()} | _names(profile, machine)
+    return [*kept, {"names": sorted(others - unseen), "action": "SCMP_ACT_NOTIFY"}], unseen
+
+
+def _asked(rule: dict[str, Any], unseen: set[str]) -> list[dict[str, Any]]:
+    """A rule as one that asks, and one that does as it did where a call cannot be asked about."""
     names = rule.get("names") or ()
-    asked = [name for name in names if name not in ALWAYS_UNSEEN]
-    kept = [name for name in names if name in ALWAYS_UNSEEN]
-    found = [rule | {"names": asked, "action": "SCMP_ACT_NOTIFY"}] if asked else []
+    asked = [name for name in names if name not in unseen]
+    kept = [name for name in names if name in unseen]
+    question = {key: value for key, value in rule.items() if key != "errnoRet"}
+    found = [question | {"names": asked, "action": "SCMP_ACT_NOTIFY"}] if asked else []
     return [*found, *([rule | {"names": kept}] if kept else [])]
 
 

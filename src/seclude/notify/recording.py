@@ -13,12 +13,12 @@ from typing import Any
 
 from .. import __version__, bundle
 from ..baseline import PROCESS_ENGINE
-from ..children import LOOK, run_watched
-from ..confined_runs import announce, own_capabilities
+from ..children import LOOK, NOT_EXECUTED, run_watched
+from ..confined_runs import announce, may_kill, own_capabilities, read_profile
 from ..doctor import kernel
 from ..doctor.check import OK
 from ..engines.podman import HOOKS_FILE, PodmanEngine, precreate_file
-from ..errors import EngineError
+from ..errors import EngineError, TraceError
 from ..inputs import read_text
 from ..marking import ANNOUNCED
 from ..model.frozen import replace
@@ -29,13 +29,16 @@ from ..trace.ebpf import EbpfTracer
 from ..trace.notify import NotifyTracer
 from ..trace.seccomp_notify import Handover
 from .agent import Agent
-from .precreate import REFUSED
+from .judging import DELIVERING, Judging, judgement_of_process
+from .precreate import JUDGED, REFUSED
+from .waiting import WaitingStacks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model.profile import Profile
 
 TRACERS = ("auto", "ebpf", "notify")
 SOCKET = "listener.sock"
-DELIVERING = {"crun": frozenset(("kill", "munmap", "wait4"))}
-"""What a runtime calls under the filter only to deliver its listener (libcrun_apply_seccomp; compared with what eBPF
-sees of crun 1.8.1). No profile needs it."""
 PATIENCE = 10.0
 """Seconds that receivers get to end after the container has."""
 
@@ -65,27 +68,45 @@ def record_process(
     progress: Callable[[str], None],
     say: Callable[[str], None],
     arguments: dict[str, tuple[int, ...]],
+    *,
+    profile: Profile | None = None,
+    stacks: bool = False,
 ) -> Recorded:
-    """Record a plain process and all its descendants, to the end of the last one. Raises SecludeError."""
-    tracer = NotifyTracer(say)
+    """Record a plain process and all its descendants, to the end of the last one. Raises SecludeError.
+
+    `profile`: what it refuses is refused, and named in the recording; `stacks`: with the code that called. Where it
+    refuses the exec the status is the one that shells give for that.
+    """
+    _check(settings, judged=profile is not None)
+    tracer = NotifyTracer(say, WaitingStacks() if stacks else None)
     created = _now()
+    bounding, effective = own_capabilities()
+    judgement, questions = judgement_of_process(profile, bounding) if profile else (None, b"")
     number = tracer.begin(_target(settings, arguments, unconfined=True))
-    no_new_privileges = not own_capabilities()[1] >> _SYS_ADMIN & 1
+    no_new_privileges = not effective >> _SYS_ADMIN & 1
     handover = Handover()
+    heard_of: list[int] = []
 
     def before_exec() -> None:
-        announce()
-        handover.install(no_new_privileges=no_new_privileges)
+        if profile is None or not may_kill(profile):
+            announce()
+        handover.install(no_new_privileges=no_new_privileges, questions=questions)
 
     def look() -> None:
         listener = handover.listener()
         if listener >= 0:
-            tracer.listen(number, listener, from_exec=True)
+            heard_of.append(listener)
+            tracer.listen(number, listener, from_exec=True, judgement=judgement)
         tracer.attend()
 
     heard: list[int] = []
     try:
-        status = run_watched(command, lambda _: None, look, heard, before_exec)
+        try:
+            status = run_watched(command, lambda _: None, look, heard, before_exec)
+        except EngineError:
+            if profile is None or not heard_of:
+                raise
+            status = NOT_EXECUTED
         _await_descendants(tracer, progress, heard)
         observed = tracer.observe(number)
     finally:
@@ -124,11 +145,20 @@ def record_podman(
     progress: Callable[[str], None],
     say: Callable[[str], None],
     arguments: dict[str, tuple[int, ...]],
+    *,
+    profile: str = "",
+    options: Sequence[str] = (),
+    stacks: bool = False,
 ) -> Recorded:
-    """Record the container that a `podman run` starts, rootless or not. Raises SecludeError."""
+    """Record the container that a `podman run` starts, rootless or not. Raises SecludeError.
+
+    `profile`: a path; the container runs as under that, and what it refuses is named in the recording, `stacks`: with
+    the code that called. `options`: more of podman run's.
+    """
+    _check(settings, judged=bool(profile))
     engine = PodmanEngine()
     run = attached(command)
-    tracer = NotifyTracer(say)
+    tracer = NotifyTracer(say, WaitingStacks() if stacks else None)
     number = tracer.begin(_target(settings, arguments, unconfined=False))
     directory = tempfile.mkdtemp(prefix="seclude-", dir=_short_directory())
     heard: list[int] = []
@@ -137,8 +167,16 @@ def record_podman(
         os.mkdir(hooks)
         with open(os.path.join(hooks, HOOKS_FILE), "w", encoding="utf-8") as file:
             file.write(precreate_file(path, PACKAGE))
-        with Agent(path, tracer, number) as agent:
-            line = engine.hooked(run, hooks, {}, ["--env", f"{ANNOUNCED}=1"])
+        judging = None
+        if profile:
+            judging = Judging(path + JUDGED)
+            with open(path + JUDGED, "x", encoding="utf-8"):
+                pass
+            options = [*options, "--security-opt", f"seccomp={os.path.abspath(profile)}"]
+        if not profile or not may_kill(read_profile(profile)):
+            options = [*options, "--env", f"{ANNOUNCED}=1"]
+        with Agent(path, tracer, number, judging) as agent:
+            line = engine.hooked(run, hooks, {}, options)
             status = run_watched(line, progress, agent.look, heard)
             until = time.monotonic() + PATIENCE
             while tracer.attend() and time.monotonic() < until:
@@ -166,6 +204,15 @@ def record_podman(
     finally:
         tracer.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check(settings: Settings, *, judged: bool) -> None:
+    """Raise TraceError for denials where no profile is told."""
+    if settings.denials and not judged:
+        raise TraceError(
+            "notify does not see refused calls: a filter answers them before anybody is asked",
+            hint="leave out --denials, or record as root with eBPF; `seclude verify` names what a profile refuses",
+        )
 
 
 def _short_directory() -> str:
@@ -198,4 +245,5 @@ def _common(settings: Settings, observed: Observation) -> dict[str, Any]:
         "calls": observed.calls,
         "arguments": observed.arguments,
         "losses": observed.losses,
+        "denials": observed.denials,
     }

@@ -15,7 +15,8 @@ from ..trace.seccomp_notify import fetched
 
 _PATIENCE = 0.1
 """Seconds that a runtime gets to deliver a listener itself, and between two looks."""
-_NAME = b"runc"
+STRANDED = "runc"
+"""The runtime whose processes they are."""
 _BUNDLE = "/userdata"
 _LINK = "anon_inode:seccomp notify"
 
@@ -44,7 +45,7 @@ class Stranded:
         self._delivered &= processes
         found = []
         for process, since in list(self._since.items()):
-            if not self._name(process).startswith(_NAME):
+            if not self._name(process).startswith(STRANDED.encode()):
                 del self._since[process]  # it is gone, or has become the application
             elif now - since > _PATIENCE:
                 listener = self._listener(process)

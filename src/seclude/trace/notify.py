@@ -10,28 +10,22 @@ import os
 import signal
 import time
 
-from .. import syscalls
 from ..errors import TraceError
-from ..model.recording import (
-    ABIS,
-    NO_CONTEXT,
-    PHASES,
-    ArgumentValues,
-    Call,
-    FirstSeen,
-    Losses,
-    Observation,
-)
+from ..model.recording import NO_CONTEXT
 from . import notify_page as page_of
 from . import seccomp_notify
-from .notify_page import Entry, Journal, Page, Values
+from .notify_gathered import Gathered
+from .notify_page import Entry, Journal, Page
 from .receiver import Order, serve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable
 
+    from ..model.recording import Observation
     from ..ports import Target
+    from .notify_denials import Stacks
+    from .notify_rulings import Judgement
 
 _MOST_DEATHS = 20
 """Receivers of one listener that may die before we give it up: something is killing them."""
@@ -40,13 +34,15 @@ _MOST_DEATHS = 20
 class NotifyTracer:
     """Records the processes whose listeners it is given. `attend` must be called often.
 
-    `say` is told what the user should know: a receiver that died.
+    `say` is told what the user should know: a receiver that died. Denials are seen where `listen` is told by what to
+    judge; `stacks` then reads the stacks of whoever was refused a call, None for not at all.
     """
 
     name = "notify"
 
-    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, say: Callable[[str], None] = lambda _: None, stacks: Stacks | None = None) -> None:
         self._say = say
+        self._stacks = stacks
         self._recordings: dict[int, _Recording] = {}
 
     def unusable(self) -> str:
@@ -58,19 +54,20 @@ class NotifyTracer:
         reason = self.unusable()
         if reason:
             raise TraceError(f"notify cannot be used here: {reason}")
-        if target.denials:
-            raise TraceError(
-                "notify does not see refused calls: a filter answers them before anybody is asked",
-                hint="leave out --denials, or record as root with eBPF",
-            )
         number = len(self._recordings) + 1
         self._recordings[number] = _Recording(target)
         return number
 
-    def listen(self, number: int, listener: int, *, from_exec: bool) -> None:
-        """Answer a listener, which is ours from now on; `from_exec`: its calls count from the entrypoint's exec on."""
+    def listen(
+        self, number: int, listener: int, *, from_exec: bool, judgement: Judgement | None = None
+    ) -> None:
+        """Answer a listener, which is ours from now on; `from_exec`: its calls count from the entrypoint's exec on.
+
+        `judgement`: what is refused, instead of letting every call go on.
+        """
         seccomp_notify.wake_on_this_cpu(listener)
-        self._recordings[number].add(_Answered(listener, self._recordings[number].order(from_exec=from_exec)))
+        recording = self._recordings[number]
+        recording.add(_Answered(listener, recording.order(from_exec, judgement, self._stacks)))
 
     def attend(self) -> bool:
         """Replace receivers that died; whether anybody is still recorded."""
@@ -174,14 +171,16 @@ class _Recording:
         self._target = target
         self._started = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         self._answered: list[_Answered] = []
-        self._gathered = _Gathered()
+        self._gathered = Gathered()
 
-    def order(self, *, from_exec: bool) -> Order:
+    def order(self, from_exec: bool, judgement: Judgement | None, stacks: Stacks | None) -> Order:
         return Order(
             from_exec=from_exec,
             counts=self._target.counts,
             arguments=self._target.arguments,
             started=self._started,
+            judgement=judgement,
+            stacks=stacks,
         )
 
     def add(self, answered: _Answered) -> None:
@@ -190,7 +189,7 @@ class _Recording:
     def attend(self, say: Callable[[str], None]) -> bool:
         for answered in list(self._answered):
             if not answered.attend(say):
-                self._gathered.take(answered)
+                self._gathered.take(answered.page, answered.journal, answered.contexts_lost)
                 self._answered.remove(answered)
                 answered.close()
         return bool(self._answered)
@@ -198,94 +197,10 @@ class _Recording:
     def observation(self) -> Observation:
         gathered = self._gathered.copy()
         for answered in self._answered:
-            gathered.take(answered)
-        duration = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._started) / 1e9
-        return gathered.observation(duration, self._target)
+            gathered.take(answered.page, answered.journal, answered.contexts_lost)
+        return gathered.observation(self._started, self._target)
 
     def close(self) -> None:
         for answered in self._answered:
             answered.close()
         self._answered = []
-
-
-class _Gathered:
-    """Facts of several receivers: the first entry of each call, with the counts of all."""
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[int, str, int, str], tuple[Entry, int]] = {}
-        self._values: set[tuple[str, int, tuple[int, ...]]] = set()
-        self._words = [0] * page_of.WORDS
-
-    def copy(self) -> _Gathered:
-        other = _Gathered()
-        other._entries, other._values = dict(self._entries), set(self._values)
-        other._words = list(self._words)
-        return other
-
-    def take(self, answered: _Answered) -> None:
-        """Add what one receiver has seen so far."""
-        for fact in answered.journal.facts():
-            if isinstance(fact, Values):
-                self._values.add((fact.abi, fact.number, fact.values))
-                continue
-            key = (fact.phase, fact.abi, fact.number, fact.context)
-            first, count = self._entries.get(key, (fact, 0))
-            earliest = min(first, fact, key=lambda entry: entry.time)
-            self._entries[key] = (earliest, count + answered.page.counts[fact.index])
-        words = answered.page.words.tolist()
-        self._words = [mine + theirs for mine, theirs in zip(self._words, words, strict=True)]
-        self._words[page_of.LOST_CONTEXTS] += answered.contexts_lost
-
-    def observation(self, duration: float, target: Target) -> Observation:
-        calls = [_call(entry, count if target.counts else 0) for entry, count in self._entries.values()]
-        calls.sort(key=lambda call: (PHASES.index(call.phase), ABIS.index(call.abi), call.name, call.context))
-        words = self._words
-        return Observation(
-            duration=duration,
-            calls=tuple(calls),
-            arguments=tuple(_arguments(self._values, target, complete=not words[page_of.OVERFLOWED])),
-            losses=Losses(
-                calls=words[page_of.LOST_CALLS],
-                facts=words[page_of.LOST_FACTS],
-                contexts=words[page_of.LOST_CONTEXTS],
-                executables=words[page_of.LOST_EXECUTABLES],
-                markers=words[page_of.LOST_MARKERS],
-            ),
-        )
-
-
-def _call(entry: Entry, count: int) -> Call:
-    return Call(
-        abi=entry.abi,
-        phase=PHASES[entry.phase],
-        context=entry.context,
-        number=entry.number,
-        name=syscalls.name_of(entry.abi, entry.number),
-        first=FirstSeen(
-            time=entry.time / 1e9,
-            pid=entry.pid,
-            tid=entry.tid,
-            comm=entry.comm,
-            executable=entry.executable,
-            arguments=entry.arguments,
-        ),
-        count=count,
-    )
-
-
-def _arguments(
-    values: Iterable[tuple[str, int, tuple[int, ...]]], target: Target, *, complete: bool
-) -> list[ArgumentValues]:
-    grouped: dict[tuple[str, int], list[tuple[int, ...]]] = {}
-    for abi, number, each in values:
-        grouped.setdefault((abi, number), []).append(each)
-    found = []
-    for (abi, number), several in grouped.items():
-        name = syscalls.name_of(abi, number)
-        indices: Sequence[int] = target.arguments[name]
-        found.append(
-            ArgumentValues(
-                abi=abi, name=name, indices=tuple(indices), values=tuple(sorted(several)), complete=complete
-            )
-        )
-    return sorted(found, key=lambda item: (item.abi, item.name))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 
 from .. import syscalls
-from ..model.denial import ALLOWED, OTHER_NUMBER
-from ..model.frozen import replace
+from ..model.denial import ALLOWED
 from ..model.origin import Origin
 from ..model.recording import (
     ABIS,
@@ -21,6 +20,7 @@ from ..model.recording import (
     Observation,
 )
 from . import layout
+from .refused import refused_calls
 from .tables import Tables, names_of
 from .text import text_of
 
@@ -54,7 +54,7 @@ def observation_of(
     names = names_of(library, map_of("names")).get(number, {}) if target[layout.SET_WORDS + 14] else {}
     sighted = [sighting.denial for sighting in sightings]
     denials = tuple(denial for denial in sighted if denial.action != ALLOWED)
-    calls = _denied(denials, started / 1e9)
+    calls = refused_calls(denials, started / 1e9)
     detailed = {
         (
             PHASES.index(call.phase),
@@ -129,38 +129,6 @@ def _first_seen(value: bytes, names: Mapping[int, str]) -> FirstSeen:
         executable=names.get(executable, OVERFLOW if executable == layout.NAME_OVERFLOW else ""),
         arguments=tuple(arguments),
     )
-
-
-def _denied(denials: Sequence[Denial], started: float) -> list[Call]:
-    """The refused calls, one for each ABI, number and context; `started`: the target's start in seconds since boot."""
-    calls: dict[tuple[str, int, str], Call] = {}
-    for denial in denials:
-        key = (denial.abi, denial.number, denial.context)
-        if not denial.refused or denial.number == OTHER_NUMBER:
-            continue
-        known = calls.get(key)
-        if known is not None:
-            calls[key] = replace(known, count=known.count + denial.count)
-            continue
-        first = FirstSeen(
-            time=denial.first - started,
-            pid=denial.pid,
-            tid=denial.tid,
-            comm=denial.comm,
-            executable=denial.executable,
-            arguments=denial.arguments,
-            result=denial.result,
-        )
-        calls[key] = Call(
-            abi=denial.abi,
-            phase="denied",
-            context=denial.context,
-            number=denial.number,
-            name=denial.name,
-            first=first,
-            count=denial.count,
-        )
-    return list(calls.values())
 
 
 def _set_bits(target: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:

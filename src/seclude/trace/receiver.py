@@ -1,6 +1,7 @@
 """The process that answers notifications: a listener in, each new call written down, and every call let go on.
 
-The way of a call that is known is two system calls and two look-ups, because a whole process waits for it meanwhile.
+Where it is told a profile, it refuses what that refuses, and writes down who was refused what. The way of a call that
+is known is two system calls and two look-ups, because a whole process waits for it meanwhile.
 """
 
 from __future__ import annotations
@@ -8,27 +9,32 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
-import os
 import select
 import signal
-import time
 
 from .. import syscalls
 from ..marking import MARK
+from ..model.denial import ALLOWED, OTHER_NUMBER
 from ..model.frozen import frozen
-from ..model.recording import OVERFLOW, PHASES
+from ..model.recording import ABIS, OVERFLOW, PHASES
+from . import layout
 from . import notify_page as page_of
 from .notify_contexts import Contexts
-from .notify_page import ENTRIES, Entry, Journal, Page, Values
-from .seccomp_notify import ANSWER, AUDIT_ABIS, NOTIFICATION, RECEIVE, STILL_WAITS, X32_BIT
+from .notify_denials import KeptDenials, Refused
+from .notify_facts import NAME_BYTES, KeptCalls, process_of
+from .notify_page import Journal, Page
+from .notify_rulings import AT_A_LOSS, GO_ON, Judgement, Rulings
+from .seccomp_notify import ANSWER, ANSWERED, AUDIT_ABIS, NOTIFICATION, RECEIVE, STILL_WAITS, X32_BIT
 from .text import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# bpf/recorder.h: TARGET_CONTEXTS, TARGET_EXECUTABLES, TARGET_NUMBERS, TARGET_ARGUMENTS, NAME_BYTES.
-CONTEXTS, EXECUTABLES, NUMBERS, ARGUMENTS, NAME_BYTES = 16384, 2048, 64, 1024, 248
+    from .notify_denials import Stacks
+    from .notify_rulings import Ruling
+
+CONTEXTS = 16384  # bpf/recorder.h, TARGET_CONTEXTS
 
 _ZEROS = bytes(NOTIFICATION.size)
 _RUNTIME, _APP = PHASES.index("runtime"), PHASES.index("app")
@@ -41,12 +47,17 @@ _LOOK = 0.2
 @frozen
 class Order:
     """What a receiver shall record: from the entrypoint's exec on or from the first call, with counts, with the values
-    of some arguments (call name -> indices); `started` in ns since boot."""
+    of some arguments (call name -> indices); `started` in ns since boot.
+
+    `judgement`: what it shall refuse, None to let every call go on; `stacks`: how to read those of who was refused.
+    """
 
     from_exec: bool
     counts: bool
     arguments: Mapping[str, Sequence[int]]
     started: int
+    judgement: Judgement | None = None
+    stacks: Stacks | None = None
 
 
 def serve(listener: int, page: Page, journal: Journal, order: Order) -> None:
@@ -61,9 +72,7 @@ def serve(listener: int, page: Page, journal: Journal, order: Order) -> None:
     if notification[:8] != _ZEROS[:8]:
         # Another receiver was killed over this one; the kernel does not hand it out again.
         journal.begin()
-        look()
-        answer[:8] = notification[:8]
-        _answer(listener, answer)
+        _answer(listener, page, look())
     while True:
         notification[: NOTIFICATION.size] = _ZEROS
         try:
@@ -77,27 +86,32 @@ def serve(listener: int, page: Page, journal: Journal, order: Order) -> None:
         known = threads.get(notification[8:12], receiver.others)
         entry = known.get(notification[16:24])
         if entry is None:
-            look()
-        elif counted:
+            _answer(listener, page, look())
+            continue
+        if counted:
             counts[entry] += 1
         answer[:8] = notification[:8]
         try:
             ioctl(listener, ANSWER, answer)
         except OSError as error:
             if error.errno == errno.EINTR:
-                _answer(listener, answer)
+                _answer(listener, page, GO_ON)
             # ENOENT: whoever asked was killed, or interrupted by a signal and will ask again.
 
 
-def _answer(listener: int, answer: memoryview) -> None:
+def _answer(listener: int, page: Page, said: bytes) -> None:
+    """Answer the call in the page; after that what stands ready to be answered is to go on again."""
+    page.answer[:8] = page.notification[:8]
+    page.answer[8 : ANSWERED.size] = said
     while True:
         try:
-            fcntl.ioctl(listener, ANSWER, answer)
-            return
+            fcntl.ioctl(listener, ANSWER, page.answer)
         except InterruptedError:
             continue
         except OSError:
-            return
+            pass
+        break
+    page.answer[8 : ANSWERED.size] = GO_ON
 
 
 def _nobody_left(listener: int) -> bool:
@@ -113,53 +127,80 @@ class _Receiver:
     def __init__(self, page: Page, journal: Journal, order: Order, listener: int) -> None:
         self.threads: dict[bytes, dict[bytes, int]] = {}
         self.others: dict[bytes, int] = {}
-        self._page, self._journal, self._order, self._listener = page, journal, order, listener
+        self._page, self._order, self._listener = page, order, listener
         self._words = page.words
         self._contexts = Contexts()
         self._sets: dict[str, dict[bytes, int]] = {"": {}}
-        self._entries: dict[tuple[int, str, int, str], int] = {}
-        self._executables: set[str] = set()
-        self._numbers: set[tuple[str, int]] = set()
-        self._values: dict[tuple[str, int], set[tuple[int, ...]]] = {}
+        self._kept = KeptCalls(page, journal, order.started)
         self._before = b""
+        judgement = order.judgement
+        self._rulings = None if judgement is None else Rulings(judgement)
+        self._exempt = frozenset() if judgement is None else judgement.exempt
+        self._denials = KeptDenials(page, journal, self._kept.who, order.stacks)
         if self._words[page_of.APP]:
             self.others = self._sets[""]
 
-    def look(self) -> None:
-        """Write down what is new about the call in the page. It goes on whatever happens here."""
+    def look(self) -> bytes:
+        """What to answer to the call in the page; what is new about it is written down.
+
+        Without a profile it goes on whatever happens here. With one it is refused where it is not known whether that
+        permits it.
+        """
+        self._said = GO_ON if self._rulings is None else AT_A_LOSS
         try:
             self._look()
         except Exception:
-            self._words[page_of.LOST_CALLS] += 1
+            permitted = self._said == GO_ON
+            self._words[page_of.LOST_CALLS if permitted else page_of.LOST_DENIALS] += 1
+        return self._said
 
     def _look(self) -> None:
+        """Sets what is answered as soon as that is known."""
         raw = self._page.notification
-        _, thread, _, number, architecture, _, *arguments = NOTIFICATION.unpack_from(raw)
+        _, thread, _, number, architecture, pointer, *arguments = NOTIFICATION.unpack_from(raw)
         abi = AUDIT_ABIS.get(architecture, "")
         if not abi:
-            self._words[page_of.LOST_CALLS] += 1  # an architecture of which we have no table
-            return
+            raise LookupError(architecture)  # we have no table of it
         if abi == "x86_64" and number & X32_BIT and number >= 0:
             abi, number = "x32", number & ~X32_BIT
         number &= 0xFFFFFFFF
         name = syscalls.name_of(abi, number)
+        phase = self._phase(thread, name)
+        if phase == _RUNTIME and self._order.from_exec and name not in _EXECS:
+            self._said = GO_ON
+            return
+        ruling = None
+        if self._rulings is not None and not (phase == _RUNTIME and name in self._exempt):
+            ruling = self._rulings.of(memoryview(raw), abi, number)
+        self._said = GO_ON if ruling is None else ruling.answer
         if name == "prctl" and arguments[0] & 0xFFFFFFFF == MARK:
             self._mark(thread, arguments[1])
             return
-        phase = self._phase(thread, name)
         context = self._contexts.of(thread)
-        if phase == _RUNTIME and self._order.from_exec and name not in _EXECS:
-            return
-        index = self._entry(phase, abi, number, name, context, thread, arguments)
+        if ruling is not None and ruling.action != ALLOWED:
+            slot = layout.slot_of_number(ABIS.index(abi), number)
+            refused = Refused(
+                abi=abi,
+                number=number if slot < _SLOTS else OTHER_NUMBER,
+                context=context,
+                thread=thread,
+                pointer=pointer,
+                arguments=arguments,
+            )
+            self._denials.add(refused, ruling)
+            if not ruling.permits:
+                return
+        index = self._kept.entry(phase, abi, number, name, context, thread, arguments)
         if index is None:
             return
         self._page.counts[index] += 1
         watched = self._order.arguments.get(name)
         if watched:
-            self._keep(abi, number, tuple(arguments[each] for each in watched))
+            self._kept.values(abi, number, tuple(arguments[each] for each in watched))
         if name in _ENDS:
+            self._denials.forget(thread, whole=name == "exit_group")
             self._forget(self._contexts.leave(thread, whole=name == "exit_group"))
-        elif phase == _APP and name != "prctl" and not watched:
+        elif phase == _APP and name != "prctl" and not watched and _settled(ruling):
             known = self._sets.setdefault(context, {})
             known[raw[16:24]] = index
             if self._contexts.used:
@@ -181,7 +222,7 @@ class _Receiver:
         words[page_of.EXECUTING] = 0
         if name in _EXECS:
             # Whichever thread calls it, the process goes on under the number of its leader.
-            process = _process(thread)
+            process = process_of(thread)
             self._before = _image(process)
             words[page_of.EXECUTING] = process
         return _RUNTIME
@@ -215,96 +256,16 @@ class _Receiver:
         for thread in threads:
             self.threads.pop(thread.to_bytes(4, "little"), None)
 
-    # Facts
 
-    def _entry(
-        self,
-        phase: int,
-        abi: str,
-        number: int,
-        name: str,
-        context: str,
-        thread: int,
-        arguments: Sequence[int],
-    ) -> int | None:
-        """The entry of a call in its phase and context; written down on first sight, None where it cannot be."""
-        key = (phase, abi, number, context)
-        index = self._entries.get(key)
-        if index is not None:
-            return index
-        if name.startswith("#") and (abi, number) not in self._numbers:
-            if len(self._numbers) >= NUMBERS:
-                self._words[page_of.LOST_FACTS] += 1  # no profile can name it
-                return None
-            self._numbers.add((abi, number))
-        index = self._words[page_of.NEXT]
-        if index >= ENTRIES - _RESERVED and context != OVERFLOW:
-            self._words[page_of.LOST_FACTS] += 1
-            return self._entry(phase, abi, number, name, OVERFLOW, thread, arguments)
-        comm, executable, process = self._who(thread)
-        entry = Entry(
-            index=index,
-            phase=phase,
-            abi=abi,
-            number=number,
-            context=context,
-            time=time.clock_gettime_ns(time.CLOCK_BOOTTIME) - self._order.started,
-            pid=process,
-            tid=thread,
-            comm=comm,
-            executable=executable,
-            arguments=tuple(arguments),
-        )
-        self._journal.add(entry)
-        self._words[page_of.NEXT] = index + 1
-        self._entries[key] = index
-        return index
-
-    def _who(self, thread: int) -> tuple[str, str, int]:
-        """(command name, executable, process) of a thread; empty where it cannot be told."""
-        comm = executable = b""
-        try:
-            with open(f"/proc/{thread}/comm", "rb") as file:
-                comm = file.read(64).rstrip(b"\n")
-            executable = os.readlink(f"/proc/{thread}/exe".encode())[: NAME_BYTES - 1]
-        except OSError:
-            pass
-        path = text_of(executable)
-        if path not in self._executables:
-            if len(self._executables) >= EXECUTABLES:
-                self._words[page_of.LOST_EXECUTABLES] += 1
-                path = OVERFLOW
-            else:
-                self._executables.add(path)
-        return text_of(comm), path, _process(thread)
-
-    def _keep(self, abi: str, number: int, values: tuple[int, ...]) -> None:
-        kept = self._values.setdefault((abi, number), set())
-        if values in kept:
-            return
-        if sum(map(len, self._values.values())) >= ARGUMENTS:
-            self._words[page_of.OVERFLOWED] = 1
-            return
-        kept.add(values)
-        self._journal.add(Values(abi=abi, number=number, values=values))
-
-
-_RESERVED = 8192
-"""Entries left for calls of no context of their own: two phases and every number of every table."""
+_SLOTS = 64 * layout.WORDS
+"""Numbers from here on are in no table: of refused ones it is told that there were some."""
 _EXECS = frozenset(("execve", "execveat"))
 _ENDS = frozenset(("exit", "exit_group"))
 
 
-def _process(thread: int) -> int:
-    """The process of a thread, itself where that cannot be told any more."""
-    try:
-        with open(f"/proc/{thread}/status", "rb") as file:
-            for line in file:
-                if line.startswith(b"Tgid:"):
-                    return int(line[5:])
-    except OSError:
-        pass
-    return thread
+def _settled(ruling: Ruling | None) -> bool:
+    """Whether nothing but permission is to be expected for this call, whoever makes it and with which arguments."""
+    return ruling is None or (ruling.constant and ruling.action == ALLOWED)
 
 
 def _image(process: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Seccomp user notification: a filter that asks about every call goes into a process, its listener comes out of it.
+"""Seccomp user notification: a filter that asks about calls goes into a process, its listener comes out of it.
 
 A process that waits for an answer does nothing else, so the listener has to leave it by a call about which it is not
 asked: the filter lets one sendmsg through, told by its descriptor, the address of its message and its flags.
@@ -19,7 +19,7 @@ from ..syscalls import number_of
 # include/uapi/linux/seccomp.h
 _SET_MODE_FILTER, _GET_ACTION_AVAILABLE = 1, 2
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 1 << 3, 1 << 5
-_RET_USER_NOTIFICATION, _RET_ALLOW = 0x7FC00000, 0x7FFF0000
+RET_ACTION, RET_USER_NOTIFICATION, _RET_ALLOW = 0xFFFF0000, 0x7FC00000, 0x7FFF0000
 RECEIVE, ANSWER, STILL_WAITS, SET_FLAGS = 0xC0502100, 0xC0182101, 0x40082102, 0x40082104
 _WAKE_ON_THIS_CPU = 1
 CONTINUE = 1
@@ -38,6 +38,10 @@ _OLDEST = (5, 5)
 
 _PR_SET_NO_NEW_PRIVILEGES = 38
 _LOAD, _UNLESS_EQUAL, _RETURN = 0x20, 0x15, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_RET|K
+_INSTRUCTION = struct.Struct("=HBBI")
+_EVERYTHING = _INSTRUCTION.pack(_RETURN, 0, 0, RET_USER_NOTIFICATION)
+PREFIX_LENGTH = 13
+"""Instructions that let the one sendmsg through, before those that ask."""
 _SENDMSG_FLAGS = socket.MSG_NOSIGNAL | socket.MSG_EOR | socket.MSG_CONFIRM
 
 
@@ -50,7 +54,7 @@ def unusable(system: os.uname_result | None = None) -> str:
     abi = NATIVE_ABIS.get(system.machine, "")
     if not abi:
         return f"no table of system calls for {system.machine}"
-    action = ctypes.c_uint32(_RET_USER_NOTIFICATION)
+    action = ctypes.c_uint32(RET_USER_NOTIFICATION)
     if _syscall(number_of(abi, "seccomp") or 0, _GET_ACTION_AVAILABLE, 0, ctypes.addressof(action)) != 0:
         reason = os.strerror(ctypes.get_errno())
         return f"the kernel has no user notification ({reason}); it needs CONFIG_SECCOMP_FILTER"
@@ -97,13 +101,16 @@ class Handover:
             raise TraceError("the child ended before it handed over its listener")
         return descriptors[0]
 
-    def install(self, *, no_new_privileges: bool) -> None:
-        """Have this process and all its descendants asked about from now on; raises TraceError with nothing done."""
+    def install(self, *, no_new_privileges: bool, questions: bytes = b"") -> None:
+        """Have this process and all its descendants asked about from now on; raises TraceError with nothing done.
+
+        `questions`: instructions that say which calls to ask about; all of them, where there are none.
+        """
         descriptor = self._child.fileno()
         abi = NATIVE_ABIS[os.uname().machine]
         message = _Message(os.dup(descriptor))
         os.close(message.expected)  # the listener gets the lowest number that is free
-        program = _Program(abi, descriptor, message.address)
+        program = _Program(abi, descriptor, message.address, questions or _EVERYTHING)
         flags = _FLAG_NEW_LISTENER | _FLAG_WAIT_KILLABLE
         number = number_of(abi, "seccomp") or 0
         if no_new_privileges:
@@ -152,7 +159,7 @@ class _Message:
 class _Program:
     """struct sock_fprog of the filter at `address`."""
 
-    def __init__(self, abi: str, descriptor: int, message: int) -> None:
+    def __init__(self, abi: str, descriptor: int, message: int, questions: bytes) -> None:
         architecture = next(value for value, name in AUDIT_ABIS.items() if name == abi)
         # Offsets in struct seccomp_data; the low half of an argument comes first (both processors are little-endian).
         wanted = (
@@ -167,9 +174,10 @@ class _Program:
         for position, (offset, value) in enumerate(wanted):
             code.append((_LOAD, 0, 0, offset))
             code.append((_UNLESS_EQUAL, 0, 2 * (len(wanted) - position - 1) + 1, value))
-        code += [(_RETURN, 0, 0, _RET_ALLOW), (_RETURN, 0, 0, _RET_USER_NOTIFICATION)]
-        self._code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in code))
-        program = struct.pack("@H6xP", len(code), ctypes.addressof(self._code))
+        code.append((_RETURN, 0, 0, _RET_ALLOW))
+        text = b"".join(_INSTRUCTION.pack(*line) for line in code) + questions
+        self._code = ctypes.create_string_buffer(text, len(text))
+        program = struct.pack("@H6xP", len(text) // _INSTRUCTION.size, ctypes.addressof(self._code))
         self._program = ctypes.create_string_buffer(program, len(program))
         self.address = ctypes.addressof(self._program)
 
