@@ -5,6 +5,10 @@
 # shellcheck disable=SC2034  # used by the scripts that read this file
 MARKER="[seclude]"
 
+# The variables that say which docker it is and how it builds; others with this beginning may be secrets.
+# shellcheck disable=SC2034
+DOCKER_VARIABLES='DOCKER_(HOST|CONFIG|CONTEXT|BUILDKIT)'
+
 # Text as the message of a workflow command: on one line, so that no name in it begins a command of its own.
 escaped() {
     local text=$1
@@ -33,6 +37,19 @@ as_root() {
         sudo -n "$@"
     else
         fail "root is needed for: $* (run the job as root, or give the runner sudo without a password)"
+    fi
+}
+
+# As root, with the variables whose names fit $1 (an extended regular expression), all of which sudo must let through:
+# for programs that this job installed itself.
+as_root_with() {
+    local names
+    names=$(compgen -e | grep -E "^($1)\$" | paste -s -d , || true)
+    shift
+    if [ "$(id -u)" = 0 ] || [ -z "$names" ]; then
+        as_root "$@"
+    else
+        as_root --preserve-env="$names" "$@"
     fi
 }
 

@@ -38,9 +38,7 @@ seclude() {
     if [ "$(id -u)" = 0 ]; then
         "$SECLUDE" "$@"
     elif [ "${INSTALLED:-false}" = true ]; then
-        local names
-        names=$(compgen -e | grep -E '^(GITHUB_(OUTPUT|STEP_SUMMARY|ACTIONS)|CI|SECLUDE_.*|CONTAINERS_.*)$' | paste -s -d ,)
-        as_root --preserve-env="$names" "$SECLUDE" "$@"
+        as_root_with "GITHUB_(OUTPUT|STEP_SUMMARY|ACTIONS)|CI|SECLUDE_.*|CONTAINERS_.*|$DOCKER_VARIABLES" "$SECLUDE" "$@"
     else
         as_root "$SECLUDE" "$@"
     fi

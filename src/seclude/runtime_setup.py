@@ -101,7 +101,6 @@ def uninstall(engine: str, *, config: str, name: str) -> Changed:
     if not _is_ours(named):
         raise SecludeError(f"the runtime {name} of {config} is not seclude's: {named}")
     after = file.removed(before, name, config)
-    notes = file.notes(after, name, config)
     files = [config]
     if _any_ours(file, after, config):
         _engine_file(config, _mode(config)).write(after)
@@ -110,7 +109,7 @@ def uninstall(engine: str, *, config: str, name: str) -> Changed:
     if os.path.lexists(named):
         Output(os.path.realpath(named), "launcher of seclude", is_launcher).remove()
         files.append(named)
-    return Changed(files=tuple(files), notes=notes)
+    return Changed(files=tuple(files), notes=file.notes(_text(config) or "", name, config))
 
 
 def _put_back(file: EngineFile, after: str, config: str) -> list[str]:

@@ -159,6 +159,7 @@ class TestUser:
             "GITHUB_TOKEN": "ghs_secret",
             "SECLUDE_COMMAND": "x",
             "SECLUDE_ERRNO": "ENOSYS",
+            "DOCKER_PASSWORD": "x",
             "LD_PRELOAD_OF_MINE": "x",
         }
         done = self.launch([ROOT / "action" / "run.sh"], tmp_path / "jobs" / "here", told)
@@ -188,7 +189,7 @@ def test_seclude_is_installed(tmp_path: Path) -> None:
     done = plainly([ROOT / "action" / "install.sh"], tmp_path, environment)
     assert done.returncode == 0, done.stdout.decode()
     values = dict(line.split("=", 1) for line in output.read_text().splitlines())
-    assert values["installed"] == "true"
+    assert (values["installed"], values["engine"]) == ("true", "podman")
     shown = subprocess.run([values["command"], "ci", "--help"], capture_output=True, text=True)
     assert "--report-dir" in shown.stdout
     assert Path(values["command"]).is_relative_to(tmp_path)

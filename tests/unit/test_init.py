@@ -50,7 +50,10 @@ def parsed(text):
         ("github", {"system": "github"}),
         ("github-pinned", {"system": "github", "pin": COMMIT}),
         ("self-hosted", {"system": "github", "self_hosted": True, "pin": COMMIT}),
+        ("self-hosted-docker", {"self_hosted": True, "pin": COMMIT, "engine": "docker"}),
         ("gitlab", {"system": "gitlab"}),
+        ("gitlab-docker", {"system": "gitlab", "engine": "docker"}),
+        ("gitlab-process", {"system": "gitlab", "engine": "process"}),
     ],
 )
 def test_gold(repository, name, options):
@@ -60,19 +63,30 @@ def test_gold(repository, name, options):
         shown += "\n# The lines for sudo:\n" + made.sudoers
     shown = shown.replace(__version__, "VERSION")
     assert shown == (GOLD / f"init-{name}.yml").read_text()
-    assert made.files[0].text == (GOLD / "init-seclude.toml").read_text()
+    engine = f"-{options['engine']}" if "engine" in options else ""
+    assert made.files[0].text == (GOLD / f"init-seclude{engine}.toml").read_text()
+
+
+def test_the_hosted_workflow_is_the_same_for_all_engines(repository):
+    """The action reads the engine from seclude.toml, and prepares the runner for it."""
+    texts = {
+        plan(str(repository), system="github", engine=engine).files[1].text
+        for engine in ("podman", "docker", "process")
+    }
+    assert len(texts) == 1
 
 
 @pytest.mark.parametrize("below", ["", "services/api", NASTY])
 @pytest.mark.parametrize("system", ["github", "gitlab"])
-def test_schemas(repository, system, below):
+@pytest.mark.parametrize("engine", ["podman", "process"])
+def test_schemas(repository, system, below, engine):
     directory = repository / below
     directory.mkdir(parents=True, exist_ok=True)
-    if system == "gitlab" and below == NASTY:
+    if system == "gitlab" and below == NASTY and engine != "process":
         with pytest.raises(SecludeError, match="cannot be named in a sudoers file"):
             plan(str(directory), system=system)
         return
-    made = plan(str(directory), system=system)
+    made = plan(str(directory), system=system, engine=engine)
     write(made)
     schema = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}[system]
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, made.files[1].path]
@@ -89,12 +103,30 @@ def test_a_self_hosted_workflow_fits_the_schema(repository):
     assert "pull_request" not in workflow["on"]
 
 
-def test_what_is_written_can_be_loaded(repository):
-    write(plan(str(repository)))
+@pytest.mark.parametrize("engine", ["podman", "docker"])
+def test_what_is_written_can_be_loaded(repository, engine):
+    write(plan(str(repository), engine=engine))
     found = load(directory=str(repository)).configuration
-    assert found.image == "localhost/flask-api"
-    assert found.build == ("podman", "build", "--tag", "localhost/flask-api", "--file", "Dockerfile", ".")
+    assert (found.engine, found.image) == (engine, "localhost/flask-api")
+    assert found.build == (engine, "build", "--tag", "localhost/flask-api", "--file", "Dockerfile", ".")
     assert [(test.name, test.run) for test in found.tests] == [("tests", ("./test.sh",))]
+
+
+def test_plain_processes_can_be_loaded(repository):
+    made = plan(str(repository), engine="process")
+    write(made)
+    found = load(directory=str(repository)).configuration
+    assert (found.engine, found.image, found.build) == ("process", "", ())
+    assert [test.run for test in found.tests] == [("./test.sh",)]
+    assert not [guess for guess in made.guesses if "image" in guess or "build" in guess]
+    assert any("on the machine itself" in check for check in made.checks)
+
+
+def test_plain_processes_on_gitlab_need_no_root(repository):
+    made = plan(str(repository), system="gitlab", engine="process")
+    assert "sudo" not in made.files[1].text
+    assert "NOPASSWD" not in made.sudoers
+    assert not [check for check in made.checks if "sudo" in check]
 
 
 def test_a_directory_below_the_root(repository):
@@ -145,6 +177,11 @@ def test_inputs_are_the_action_s():
         "mode", "seclude", "report-dir", "config",
     }  # fmt: skip
     assert inputs >= {"mode", "seclude", "report-dir", "config"}
+
+
+def test_an_unknown_engine(repository):
+    with pytest.raises(SecludeError, match="unknown engine 'lxc'"):
+        plan(str(repository), engine="lxc")
 
 
 class TestDetection:
@@ -271,6 +308,12 @@ class TestCommand:
         assert any(
             line.startswith("github ALL=(root) NOPASSWD: /usr/local/bin/seclude ci ") for line in lines
         )
+
+    def test_an_engine(self, repository):
+        done = invoke("--directory", repository, "--engine", "docker")
+        assert done.return_value == 0
+        assert "guessed  build: docker build, because of Dockerfile" in done.output.splitlines()
+        assert 'engine = "docker"' in (repository / "seclude.toml").read_text()
 
     def test_json(self, repository):
         done = invoke("--directory", repository, "--json")

@@ -187,6 +187,21 @@ class TestEvery:
 
 @root
 class TestDocker:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (None, "until it is restarted"),
+            ('{"debug": true}', "until it is restarted"),
+            ('{"runtimes": {}}', "systemctl reload docker"),
+            ('{"runtimes": {"other": {"path": "/other"}}}', "systemctl reload docker"),
+        ],
+    )
+    def test_what_makes_it_forget_the_runtime(self, docker, text, said):
+        if text is not None:
+            docker.write(text)
+        assert "systemctl reload docker" in docker.install().notes[0]
+        assert said in docker.uninstall().notes[0]
+
     def test_all_else_is_kept_and_comes_back_to_the_byte(self, docker):
         docker.write(DOCKER)
         docker.install()

@@ -7,6 +7,7 @@ import os
 
 import click
 
+from ..configuration.keys import ENGINES
 from ..errors import EXIT_CLEAN
 from ..initial import SYSTEMS, Plan, plan, write
 from .console import printable
@@ -17,6 +18,13 @@ EPILOG = "Examples: seclude init --ci github ;  seclude init --ci github --from-
 @click.command(epilog=EPILOG)
 @click.option(
     "--ci", "system", type=click.Choice(SYSTEMS), default=None, help="Also write a workflow for it."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=ENGINES[0],
+    show_default=True,
+    help="What the tests run with; process: no container at all.",
 )
 @click.option(
     "--from-seed-style",
@@ -33,13 +41,19 @@ EPILOG = "Examples: seclude init --ci github ;  seclude init --ci github --from-
 )
 @click.option("--json", "as_json", is_flag=True, help="Say the result as JSON.")
 def command(
-    system: str | None, self_hosted: bool, pin: str, force: bool, directory: str, as_json: bool
+    system: str | None,
+    engine: str,
+    self_hosted: bool,
+    pin: str,
+    force: bool,
+    directory: str,
+    as_json: bool,
 ) -> int:
     """Write seclude.toml and a workflow for this repository, from what is found in it; nothing in it is run.
 
     Nothing is written where one of the files is there already, unless with --force.
     """
-    made = plan(directory, system=system or "", self_hosted=self_hosted, pin=pin)
+    made = plan(directory, system=system or "", self_hosted=self_hosted, pin=pin, engine=engine)
     write(made, force=force)
     if as_json:
         click.echo(json.dumps(_values(made)))

@@ -56,6 +56,9 @@ class DockerFile:
                 reload,
                 f"then: docker run --runtime {name} ..., or seclude record -o PROFILE -- docker run ...",
             )
+        if "runtimes" not in _decoded(text, source):
+            # moby, daemon/reload_unix.go (reloadPlatform): a file without `runtimes` leaves the list as it is.
+            reload = f"dockerd lists {name} until it is restarted; a reload is enough only where a file has `runtimes`"
         return (reload, f"containers that were made with --runtime {name} do not start any more")
 
 

@@ -9,6 +9,7 @@ import json
 import os
 from importlib import metadata
 
+from ..configuration.keys import ENGINES
 from ..errors import SecludeError
 from ..model.frozen import frozen
 from ..outputs import Output
@@ -41,13 +42,22 @@ class Plan:
     sudoers: str = ""
 
 
-def plan(directory: str, *, system: str = "", self_hosted: bool = False, pin: str = "") -> Plan:
+def plan(
+    directory: str,
+    *,
+    system: str = "",
+    self_hosted: bool = False,
+    pin: str = "",
+    engine: str = ENGINES[0],
+) -> Plan:
     """What to write for `directory`: its seclude.toml and, for a `system`, the workflow at the repository's root.
 
-    `self_hosted`: for a runner of one's own with Fedora (GitHub only). `pin`: the commit of the action; empty: the one
-    this seclude was installed from, if pip knows it. Raises SecludeError.
+    `engine`: what the tests run with. `self_hosted`: for a runner of one's own with Fedora (GitHub only). `pin`: the
+    commit of the action; empty: the one this seclude was installed from, if pip knows it. Raises SecludeError.
     """
     system = system or ("github" if self_hosted else "")
+    if engine not in ENGINES:
+        raise SecludeError(f"unknown engine {engine[:80]!r}", hint=f"one of {', '.join(ENGINES)}")
     if system and system not in SYSTEMS:
         raise SecludeError(f"unknown system {system[:80]!r}", hint=f"one of {', '.join(SYSTEMS)}")
     if self_hosted and system != "github":
@@ -58,8 +68,8 @@ def plan(directory: str, *, system: str = "", self_hosted: bool = False, pin: st
         raise SecludeError(f"{pin[:80]!r} is no commit", hint="its 40 hexadecimal digits, in small letters")
     around = look(directory)
     place = placed(directory)
-    files = [File(path=os.path.join(place.root, place.configuration), text=settings.text(around))]
-    checks = _checks(around)
+    files = [File(path=os.path.join(place.root, place.configuration), text=settings.text(around, engine))]
+    checks = _checks(around, engine)
     if around.configured:
         checks.append(
             f"pyproject.toml has [tool.seclude] too: {SETTINGS} wins over it, remove one of the two"
@@ -71,12 +81,12 @@ def plan(directory: str, *, system: str = "", self_hosted: bool = False, pin: st
             text = github.self_hosted(
                 place,
                 label=runner.LABEL,
-                packages=runner.PACKAGES,
+                packages=runner.packages(engine),
                 seclude=runner.SECLUDE,
                 reports=runner.REPORT_DIR,
                 pin=pin,
             )
-            sudoers = runner.sudoers_github(place)
+            sudoers = runner.sudoers_github(place, engine)
             checks.append(f"give the runner the label {runner.LABEL}, and sudo only what is printed below")
         else:
             text = github.hosted(place, pin)
@@ -90,34 +100,37 @@ def plan(directory: str, *, system: str = "", self_hosted: bool = False, pin: st
             )
     elif system == "gitlab":
         path = gitlab.path(files_in(place.root).text(gitlab.PATH))
-        text = gitlab.text(place, seclude=runner.SECLUDE)
+        text = gitlab.text(place, seclude=runner.SECLUDE, engine=engine)
         files.append(File(path=os.path.join(place.root, path), text=text))
-        sudoers = runner.sudoers_gitlab(place)
+        sudoers = runner.sudoers_gitlab(place, engine)
         if path != gitlab.PATH:
             checks.append(f"{gitlab.PATH} is there and stays: add `include: [{{local: {path}}}]` to it")
-        checks.append(
-            f"give a runner with the shell executor the tag {gitlab.TAG}, and sudo only what is printed below"
-        )
+        allowed = "" if engine == settings.PROCESS else ", and sudo only what is printed below"
+        checks.append(f"give a runner with the shell executor the tag {gitlab.TAG}{allowed}")
     return Plan(
         root=place.root,
         files=tuple(files),
-        guesses=tuple(_guesses(around)),
+        guesses=tuple(_guesses(around, engine)),
         checks=tuple(checks),
         sudoers=sudoers,
     )
 
 
-def _guesses(around: Surroundings) -> list[str]:
-    guesses = [f"image: {around.image}, after the directory"]
-    if around.containerfile:
-        guesses.append(f"build: podman build, because of {around.containerfile}")
+def _guesses(around: Surroundings, engine: str) -> list[str]:
+    guesses = []
+    if engine != settings.PROCESS:
+        guesses.append(f"image: {around.image}, after the directory")
+        if around.containerfile:
+            guesses.append(f"build: {engine} build, because of {around.containerfile}")
     if around.runners:
         first = around.runners[0]
         guesses.append(f"test: {' '.join(first.command)}, because of {first.told_by}")
     return guesses
 
 
-def _checks(around: Surroundings) -> list[str]:
+def _checks(around: Surroundings, engine: str) -> list[str]:
+    if engine == settings.PROCESS:
+        return [*_machine_checks(around), *_more_runners(around)]
     checks = []
     if not around.containerfile:
         checks.append("there is no Containerfile or Dockerfile: set image, and build if it has to be built")
@@ -131,10 +144,23 @@ def _checks(around: Surroundings) -> list[str]:
         checks.append(
             f"no tests were found: write {settings.FALLBACK[0]}, copy it into the image, or change test"
         )
-    if len(around.runners) > 1:
-        more = ", ".join(f"{' '.join(each.command)} ({each.told_by})" for each in around.runners[1:])
-        checks.append(f"other tests were found and are comments in {SETTINGS}: {more}")
+    return [*checks, *_more_runners(around)]
+
+
+def _machine_checks(around: Surroundings) -> list[str]:
+    checks = [
+        "the test command runs on the machine itself, with no container around it: in the GitHub action as root"
+    ]
+    if not around.runners:
+        checks.append(f"no tests were found: write {settings.FALLBACK[0]}, or change test")
     return checks
+
+
+def _more_runners(around: Surroundings) -> list[str]:
+    if len(around.runners) < 2:
+        return []
+    more = ", ".join(f"{' '.join(each.command)} ({each.told_by})" for each in around.runners[1:])
+    return [f"other tests were found and are comments in {SETTINGS}: {more}"]
 
 
 def installed_commit() -> str:

@@ -6,6 +6,7 @@ import shlex
 
 from .place import Placed
 from .quoting import yaml
+from .settings import PROCESS
 
 PATH = ".gitlab-ci.yml"
 INCLUDED = ".gitlab/seccomp.yml"
@@ -21,14 +22,11 @@ _TEXT = (
 : it is yours to change. docs/init.md of seclude says how to set up the runner.
 .seccomp-filter:
   stage: test
-  # A runner with the shell executor on a machine of its own that has podman and {seclude}: see docs/init.md.
+  # A runner with the shell executor on a machine of its own that has {tools}{seclude}: see docs/init.md.
   tags:
     - {tag}
   timeout: 1 hour
-  after_script:
-    # seclude ran as root; the next job's user must be able to clean up.
-    - {give_back}
-  artifacts:
+{after}  artifacts:
     when: always
     expire_in: 30 days
     paths:
@@ -52,27 +50,39 @@ check-seccomp-filter:
 """
 )
 
+_AFTER = """\
+  after_script:
+    # seclude ran as root; the next job's user must be able to clean up.
+    - {give_back}
+"""
+
 
 def path(present: str) -> str:
     """Where the jobs go, by the text of the .gitlab-ci.yml that is there (empty: none): over no pipeline of others."""
     return PATH if not present or present.startswith(_FIRST) else INCLUDED
 
 
-def text(placed: Placed, *, seclude: str) -> str:
+def text(placed: Placed, *, seclude: str, engine: str) -> str:
     """Two jobs: one on the default branch, whose artifact is the profile, one for merge requests that checks it."""
-    command = [seclude, "ci", "--report-dir", REPORTS]
+    plain = engine == PROCESS
+    command = shlex.join([seclude, "ci", "--report-dir", REPORTS])
     if placed.nested:
-        command += ["--config", placed.configuration]
-    given_back = (placed.profile, placed.recordings, REPORTS)
+        command += f" {shlex.join(['--config', placed.configuration])}"
+    # Containers are recorded by root; plain processes by whoever starts them, without eBPF.
+    sudo = "" if plain else "sudo --non-interactive "
+    given_back = shlex.join((placed.profile, placed.recordings, REPORTS))
+    after = _AFTER.format(
+        give_back=yaml(
+            f'{sudo}/usr/bin/chown --recursive --no-dereference "$(id -u)" -- {given_back} || true'
+        )
+    )
     return _TEXT.format(
+        tools="" if plain else f"{engine} and ",
         seclude=seclude,
         tag=TAG,
         reports=REPORTS,
         profile=yaml(placed.profile),
-        generate=yaml("sudo --non-interactive " + shlex.join(command)),
-        check=yaml("sudo --non-interactive " + shlex.join([*command, "--check"])),
-        give_back=yaml(
-            f'sudo --non-interactive /usr/bin/chown --recursive --no-dereference "$(id -u)" -- {shlex.join(given_back)}'
-            " || true"
-        ),
+        generate=yaml(f"{sudo}{command}"),
+        check=yaml(f"{sudo}{command} --check"),
+        after="" if plain else after,
     )
