@@ -27,7 +27,7 @@ LIMIT = 65_536
 """Calls of contexts that the recorder keeps first times of (bpf/recorder.h)."""
 
 DRAWN, COMPLETE, TESTS_OF, WHY = "page, with completeness: s", "completeness: s", "tests: s", "why: s"
-SIZE, READ = "page: MB", f"read {LIMIT:,} calls: s"
+SIZE, READ, WRITTEN = "page: MB", f"read {LIMIT:,} calls: s", f"write {LIMIT:,} calls: s"
 
 
 @dataclass
@@ -50,7 +50,8 @@ def tables(runs: int, progress: Callable[[str], None]) -> list[Table]:
     """One table."""
     samples = Samples()
     small = recording(LIMIT // CALLS * 2)
-    few = store.dumps(replace(small, calls=small.calls[:LIMIT]))
+    small = replace(small, calls=small.calls[:LIMIT])
+    few = store.dumps(small)
     progress("reports: a large recording")
     many = recording(TESTS)
     for run in range(runs):
@@ -62,6 +63,7 @@ def tables(runs: int, progress: Callable[[str], None]) -> list[Table]:
         samples.timed(TESTS_OF, lambda: attribution([many]))
         samples.timed(WHY, lambda: why("accept4", [many]))
         samples.timed(READ, lambda: store.loads(few, "few"))
+        samples.timed(WRITTEN, lambda: store.dumps(small))
     title = f"A recording of {TESTS:,} tests with up to {CALLS} calls each, {len(many.calls):,} in all"
     note = f"s are process time; one call takes {len(few) / LIMIT:.0f} bytes in a file"
     return [

@@ -7,14 +7,17 @@ import stat
 
 from .errors import SecludeError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
-def read_text(path: str, *, limit: int, error: type[SecludeError]) -> str:
-    """The UTF-8 text of a regular file of at most `limit` bytes; raises `error`.
+
+def opened(path: str, *, error: type[SecludeError]) -> BinaryIO:
+    """A regular file to read bytes from, to be closed; raises `error`.
 
     Opened without blocking, so that a FIFO or a device under the name cannot hold us.
     """
-    # Whoever starts a container chooses paths, and somebody else may read the message.
-    shown = path if path.isprintable() else repr(path)
+    shown = _shown(path)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as failure:
@@ -25,11 +28,22 @@ def read_text(path: str, *, limit: int, error: type[SecludeError]) -> str:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise error(f"{shown} is no regular file")
-    with os.fdopen(descriptor, "rb") as file:
+    return os.fdopen(descriptor, "rb")
+
+
+def read_text(path: str, *, limit: int, error: type[SecludeError]) -> str:
+    """The UTF-8 text of a regular file of at most `limit` bytes; raises `error`."""
+    with opened(path, error=error) as file:
         raw = file.read(limit + 1)
+    shown = _shown(path)
     if len(raw) > limit:
         raise error(f"{shown} is larger than {limit} bytes")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as failure:
         raise error(f"{shown} is not UTF-8 text: byte {failure.start}") from failure
+
+
+def _shown(path: str) -> str:
+    # Whoever starts a container chooses paths, and somebody else may read the message.
+    return path if path.isprintable() else repr(path)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
 
+from . import calltext
 from .errors import RecordingError, SecludeError
 from .formats import jsontext
-from .inputs import read_text
+from .inputs import opened, read_text
 from .model.denial import Denial, Frame
-from .model.frozen import unchecked
+from .model.frozen import replace
 from .model.origin import Origin
 from .model.recording import (
-    ABIS,
     FORMAT,
-    PHASES,
     VERSION,
     ArgumentValues,
     Call,
@@ -25,7 +25,7 @@ from .model.recording import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 DENIAL_FORMAT = "seclude-denial"
@@ -37,12 +37,15 @@ LARGEST = 512 * 1024 * 1024
 
 def dumps(recording: Recording) -> str:
     """The recording as one line of JSON with a newline; every control character in it is escaped."""
-    return jsontext.encode({"format": FORMAT, "version": VERSION, **_members(recording)}) + "\n"
+    members = {"format": FORMAT, "version": VERSION, **_members(replace(recording, calls=()))}
+    return "".join(calltext.put_in(jsontext.encode(members) + "\n", recording.calls))
 
 
 def loads(text: str, source: str) -> Recording:
     """The recording in `text`; raises RecordingError naming `source` and the member that is wrong."""
-    return _loads(Recording, text, source, FORMAT, VERSION)  # type: ignore[no-any-return]
+    chunks = (text[start : start + calltext.CHUNK] for start in range(0, len(text), calltext.CHUNK))
+    recording: Recording | None = _quickly(chunks, source) if len(text) <= LARGEST else None
+    return recording or _loads(Recording, text, source, FORMAT, VERSION)
 
 
 def dumps_denial(denial: Denial) -> str:
@@ -59,19 +62,35 @@ def loads_denials(text: str, source: str) -> tuple[Denial, ...]:
     )
 
 
-def _loads(cls: Any, text: str, source: str, kind: str, version: int) -> Any:
-    # Nothing that is made here is garbage before it is all there: to look for some takes a fifth of the time.
-    collecting = gc.isenabled()
-    gc.disable()
+def _uncollected(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, in which nothing is garbage before all is there: to look for some takes a fifth of the time."""
+
+    def done(*arguments: Any) -> Any:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return work(*arguments)
+        finally:
+            if collecting:
+                gc.enable()
+
+    return done
+
+
+@_uncollected
+def _quickly(chunks: Iterator[str], source: str) -> Recording | None:
+    """The recording, if it is as we write it; what else it may be is for `_loads` to say, which sees all of it."""
     try:
-        return _decoded(cls, text, source, kind, version)
-    finally:
-        if collecting:
-            gc.enable()
+        text, calls = calltext.taken_out(chunks)
+        recording = _loads(Recording, text, source, FORMAT, VERSION)
+    except (ValueError, RecordingError):
+        return None
+    return replace(recording, calls=calls)  # type: ignore[no-any-return]
 
 
-def _decoded(cls: Any, text: str, source: str, kind: str, version: int) -> Any:
-    value = jsontext.decode(text, source, error=RecordingError, largest=LARGEST, build=_Facts())
+@_uncollected
+def _loads(cls: Any, text: str, source: str, kind: str, version: int) -> Any:
+    value = jsontext.decode(text, source, error=RecordingError, largest=LARGEST, build=calltext.Facts())
     what = cls.__name__.lower()
     if not isinstance(value, dict) or value.get("format") != kind:
         raise RecordingError(f"{source} is no {what}", hint=f'a {what} has "format": "{kind}"')
@@ -91,15 +110,19 @@ def looks_like_recording(text: str) -> bool:
 
 def read(path: str) -> Recording:
     """The recording in a file; raises RecordingError."""
-    return loads(read_text(path, limit=LARGEST, error=RecordingError), path)
+    with opened(path, error=RecordingError) as file:
+        chunks = (file.read(calltext.CHUNK).decode("ascii") for _ in range(0, LARGEST, calltext.CHUNK))
+        recording: Recording | None = (
+            _quickly(chunks, path) if os.fstat(file.fileno()).st_size <= LARGEST else None
+        )
+    # What is wrong is for who sees the whole text to say.
+    return recording or loads(read_text(path, limit=LARGEST, error=RecordingError), path)
 
 
 def _value(item: object) -> object:
     """Anything in a recording as plain JSON values."""
     if isinstance(item, tuple):
         return [_value(member) for member in item]
-    if type(item) is Call:
-        return _fact(item)
     return _members(item) if hasattr(type(item), "__fields__") else item
 
 
@@ -111,93 +134,6 @@ def _members(item: Any) -> dict[str, object]:
         for name in type(item).__fields__
         if name not in defaults or getattr(item, name) != defaults[name]
     }
-
-
-def _fact(call: Call) -> dict[str, object]:
-    """What `_members` makes of a call, in a quarter of the time: a recording has up to 65,536 (bpf/recorder.h)."""
-    first: dict[str, object]
-    if type(call.first) is FirstSeen:
-        seen = call.first
-        first = {
-            "time": seen.time,
-            "pid": seen.pid,
-            "tid": seen.tid,
-            "comm": seen.comm,
-            "executable": seen.executable,
-            "arguments": seen.arguments,
-        }
-        if seen.result:
-            first["result"] = seen.result
-    else:
-        first = _members(call.first)
-    made = {
-        "abi": call.abi,
-        "phase": call.phase,
-        "context": call.context,
-        "number": call.number,
-        "name": call.name,
-        "first": first,
-    }
-    return made | {"count": call.count} if call.count else made
-
-
-class _Facts:
-    """Makes calls and their first times, of which there are thousands, as they are read, if all is well with them.
-
-    What is not as we write it stays an object of JSON, for `_read` to say what is wrong. Equal texts become one.
-    """
-
-    def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-
-    def __call__(self, pairs: list[tuple[str, object]]) -> object:
-        made: object = None
-        if len(pairs) in _LENGTHS:
-            names, values = zip(*pairs, strict=True)
-            if names in _FIRST_SEEN:
-                made = self._first(*values)
-            elif names in _CALL:
-                made = self._call(*values)
-        return jsontext.unique(pairs) if made is None else made
-
-    def _first(
-        self, time: Any, pid: Any, tid: Any, comm: Any, executable: Any, arguments: Any, result: Any = 0
-    ) -> FirstSeen | None:
-        if (
-            type(time) not in (int, float)
-            or not type(pid) is type(tid) is type(result) is int
-            or not type(comm) is type(executable) is str
-            or type(arguments) is not list
-            or not {*map(type, arguments)} <= _WHOLE
-        ):
-            return None
-        texts = self._texts
-        comm, executable = texts.setdefault(comm, comm), texts.setdefault(executable, executable)
-        return unchecked(FirstSeen, (time, pid, tid, comm, executable, tuple(arguments), result))
-
-    def _call(
-        self, abi: Any, phase: Any, context: Any, number: Any, name: Any, first: Any, count: Any = 0
-    ) -> Call | None:
-        if type(first) is dict and first.keys() <= _DROPPED and type(first.get("reason", "")) is str:
-            first = Dropped(**first)
-        if (
-            not type(abi) is type(phase) is type(context) is type(name) is str
-            or abi not in ABIS
-            or phase not in PHASES
-            or not type(number) is type(count) is int
-            or type(first) not in (FirstSeen, Dropped)
-        ):
-            return None
-        shared = self._texts.setdefault
-        texts = (shared(abi, abi), shared(phase, phase), shared(context, context))
-        return unchecked(Call, (*texts, number, shared(name, name), first, count))
-
-
-_FIRST_SEEN = {FirstSeen.__fields__, FirstSeen.__fields__[:-1]}  # type: ignore[attr-defined]
-_CALL = {Call.__fields__, Call.__fields__[:-1]}  # type: ignore[attr-defined]
-_LENGTHS = {len(names) for names in (*_FIRST_SEEN, *_CALL)}
-_DROPPED = {"reason"}
-_WHOLE = {int}
 
 
 def _read(cls: Any, value: object, source: str, path: str) -> Any:

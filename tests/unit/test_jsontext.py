@@ -191,3 +191,64 @@ def test_good_text_is_read_and_written_without_the_json_package():
         check=True,
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["[1e]", "[1.", '["\\', '["\\u12', '{"a" 1}', '["a\n"]', "[01]", "[1,"])
+def test_bad_text_is_named_without_the_json_package(text):
+    """The scanner in C takes the class of its errors from `json.decoder`, and crashes where nobody has imported it."""
+    program = (
+        "from seclude.errors import SecludeError\n"
+        "from seclude.formats import jsontext\n"
+        "assert 'json' not in sys.modules\n"
+        "try: jsontext.decode(sys.argv[1], 'it')\n"
+        "except SecludeError as error: print(error)\n"
+    )
+    root = jsontext.__file__.rpartition("/seclude/")[0]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {root!r})\n{program}", text],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    with pytest.raises(SecludeError) as found:
+        jsontext.decode(text, "it")
+    assert done.stdout == f"{found.value}\n"
+
+
+PIECES = st.sampled_from(
+    [
+        "1e999",
+        "1e",
+        "1.",
+        "NaN",
+        "-Infinity",
+        "-",
+        '"',
+        "\\",
+        '"\\u12',
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ":",
+        "tru",
+        "9" * 5000,
+        " ",
+        "\n",
+    ]
+)
+
+
+@given(VALUES, st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 3), PIECES), min_size=1, max_size=3))
+def test_damaged_text_is_refused_or_means_what_it_means_to_json(value, damages):
+    text = json.dumps(value)
+    for place, gone, piece in damages:
+        start = place % (len(text) + 1)
+        text = text[:start] + piece + text[start + gone :]
+    try:
+        read = jsontext.decode(text, "it")
+    except SecludeError as error:
+        assert str(error).startswith("it")
+    else:
+        assert read == json.loads(text)

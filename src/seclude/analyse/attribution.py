@@ -8,9 +8,10 @@ the runtime called belongs to no test: every run makes it, whichever tests it ha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 
 from ..families import relatives
-from ..model.frozen import frozen
+from ..model.frozen import bare, compact, frozen
 from ..model.origin import Origin
 from ..model.recording import NO_CONTEXT, OVERFLOW, Call, FirstSeen, Recording
 
@@ -27,7 +28,7 @@ def split(context: str) -> tuple[str, str]:
     return (test, step) if bar and step in STEPS else (context, "")
 
 
-@frozen
+@compact
 class Maker:
     """A call as one context made it. `source`: the number of the recording, from 0; `test` is "" outside of any.
 
@@ -44,6 +45,9 @@ class Maker:
     def outside(self) -> bool:
         """Whether no test can be named for it."""
         return self.call.phase == RUNTIME or self.test in (NO_CONTEXT, OVERFLOW)
+
+
+_Maker = bare(Maker)
 
 
 @frozen
@@ -111,6 +115,7 @@ def makers(
     Of `names` alone, unless that is None.
     """
     found: dict[str, list[Maker]] = {}
+    places = _Places()
     for source, recording in enumerate(recordings):
         origins: dict[tuple[str, str, str], list[Origin]] = {}
         for origin in recording.origins:
@@ -118,18 +123,23 @@ def makers(
                 origins.setdefault((origin.abi, origin.name, origin.context), []).append(origin)
         for call in recording.calls:
             if call.phase in (RUNTIME, APP) and (names is None or call.name in names):
-                test, step = split(call.context) if call.phase == APP else (NO_CONTEXT, "")
-                maker = Maker(
-                    source=source,
-                    test=test,
-                    step=step,
-                    call=call,
-                    origins=tuple(origins.get((call.abi, call.name, call.context), ()))
-                    if call.phase == APP
-                    else (),
-                )
+                # There may be a million: as Maker(...), in a fraction of the time.
+                maker = _Maker()
+                maker.source, maker.call, maker.origins = source, call, ()
+                maker.test, maker.step = places[call.context] if call.phase == APP else (NO_CONTEXT, "")
+                if origins and call.phase == APP:
+                    maker.origins = tuple(origins.get((call.abi, call.name, call.context), ()))
+                maker.__class__ = Maker
                 found.setdefault(call.name, []).append(maker)
     return {name: tuple(sorted(found[name], key=_order)) for name in sorted(found)}
+
+
+class _Places(dict[str, tuple[str, str]]):
+    """Context -> (test, step), each split once."""
+
+    def __missing__(self, context: str) -> tuple[str, str]:
+        self[context] = place = split(context)
+        return place
 
 
 def _order(maker: Maker) -> tuple[int, float, str, str, str]:
@@ -176,25 +186,29 @@ def attribution(recordings: Sequence[Recording]) -> Attribution:
     outside: set[str] = set()
     of_calls: dict[str, set[str]] = {}
     entered: dict[str, tuple[int, float]] = {}
-    tests_of: dict[str, str] = {}
+    places = _Places()
     for source, recording in enumerate(recordings):
+        times: dict[str, float] = {}
+        name, found = "", set[str]()
         for call in recording.calls:
-            if call.phase not in (RUNTIME, APP):
+            phase = call.phase
+            if phase not in (RUNTIME, APP):
                 continue
-            context = call.context if call.phase == APP else NO_CONTEXT
-            if context not in tests_of:
-                tests_of[context] = split(context)[0]
-            test = tests_of[context]
-            found = of_calls.get(call.name)
-            if found is None:
-                found = of_calls[call.name] = set()
+            # They come sorted by name, so that a million of them take a few hundred lookups of it.
+            if call.name != name or not name:
+                name = call.name
+                found = of_calls.setdefault(name, set())
+            test = places[call.context if phase == APP else NO_CONTEXT][0]
             if test in (NO_CONTEXT, OVERFLOW):
-                outside.add(call.name)
+                outside.add(name)
                 continue
             found.add(test)
-            time = call.first.time if isinstance(call.first, FirstSeen) else float("inf")
-            if test not in entered or (source, time) < entered[test]:
-                entered[test] = (source, time)
+            first = call.first
+            time = first.time if type(first) is FirstSeen else inf
+            if time < times.get(test, inf) or test not in times:
+                times[test] = time
+        for test, time in times.items():
+            entered.setdefault(test, (source, time))
     of_tests: dict[str, list[str]] = {
         test: [] for test in sorted(entered, key=lambda test: (entered[test], test))
     }
@@ -216,7 +230,7 @@ def attribution(recordings: Sequence[Recording]) -> Attribution:
         calls=tuple(sorted(of_calls)),
         enough=cover(wanted),
         bound=harmonic(max(map(len, wanted.values()), default=0)),
-        notes=_notes(recordings, overflow=OVERFLOW in tests_of.values()),
+        notes=_notes(recordings, overflow=any(test == OVERFLOW for test, _ in places.values())),
     )
 
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import click
 
-from .. import store
 from ..analyse.completeness import completeness
 from ..model.completeness import Completeness, Estimate, Unknown
 from ..reports.curve import as_svg, in_blocks
 from ..reports.text import plural
 from .console import printable
+from .recordings import read_recordings
 from .uncovered import found_uncovered, uncovered_lines, uncovered_values
 
 WIDTH = 100
@@ -59,7 +59,7 @@ def command(form: str, coverage: str, source: str, paths: tuple[str, ...]) -> in
     """
     if coverage and form == "svg":
         raise click.UsageError("--coverage is not drawn; give it with --format table or json")
-    recordings = [store.read(path) for path in paths]
+    recordings = read_recordings(paths)
     found = completeness(recordings)
     left = found_uncovered(recordings, coverage, source) if coverage else None
     if form == "json":

@@ -9,15 +9,18 @@ import click
 from .. import store
 from ..analyse.merge import INTERSECTION, SUBTRACT, UNION, merge
 from ..analyse.merge_recordings import Fleet
-from ..errors import ProfileError, RecordingError
+from ..errors import ProfileError, RecordingError, SecludeError
 from ..formats import oci
-from ..inputs import read_text
+from ..inputs import opened, read_text
 from ..model.profile import Profile
 from ..model.recording import Recording
 from ..outputs import Output
 from .console import Console, printable
 from .options import absolute, output_options
 from .paths import expanded, list_option
+
+_BEGINNING = 100
+"""Bytes of a file by which a recording is told."""
 
 
 @click.command(
@@ -82,8 +85,9 @@ def _read(path: str) -> Profile:
     return oci.loads(text, path)
 
 
-def _is_recording(path: str) -> bool:
-    return store.looks_like_recording(read_text(path, limit=store.LARGEST, error=ProfileError))
+def _is_recording(path: str, error: type[SecludeError] = ProfileError) -> bool:
+    with opened(path, error=error) as file:
+        return store.looks_like_recording(file.read(_BEGINNING).decode("utf-8", "replace"))
 
 
 def _merge_recordings(console: Console, paths: Sequence[str], operation: str, output: str) -> int:
@@ -118,8 +122,11 @@ def _merge_recordings(console: Console, paths: Sequence[str], operation: str, ou
 
 def _recordings(paths: Sequence[str]) -> Iterator[Recording]:
     for path in paths:
+        if _is_recording(path, RecordingError):
+            yield store.read(path)
+            continue
         text = read_text(path, limit=store.LARGEST, error=RecordingError)
-        if not store.looks_like_recording(text) and oci.looks_like_profile(text):
+        if oci.looks_like_profile(text):
             raise RecordingError(
                 f"{printable(path)} is a profile, no recording",
                 hint="merge profiles with profiles: `seclude generate` makes one of recordings",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from .. import __version__, store
+from .. import __version__
 from ..analyse.bracket import bracket
 from ..analyse.completeness import completeness
 from ..analyse.diff import difference, environments_for
@@ -24,6 +24,7 @@ from ..syscalls import names
 from .complete import headline
 from .console import Console
 from .options import absolute, output_options, read_profile, synthesized
+from .recordings import read_recordings
 
 DEFAULT_PROFILE = "/usr/share/containers/seccomp.json"
 """Where distributions put the profile that podman, buildah and CRI-O give a container (package containers-common)."""
@@ -101,7 +102,7 @@ def command(
     --show-arguments is given; names of tests, processes and files are not.
     """
     console = Console(quiet=quiet, as_json=as_json)
-    recordings = [store.read(path) for path in paths]
+    recordings = read_recordings(paths)
     profile = read_profile(profile_path) if profile_path else _made(recordings)
     where = Environment(
         machine=recordings[-1].machine or platform.machine(),

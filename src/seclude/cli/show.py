@@ -46,6 +46,8 @@ def command(path: str, as_json: bool) -> int:
 def read(path: str) -> Profile | Recording:
     """The profile or recording in a file, told apart by what is in it; raises SecludeError."""
     text = read_text(path, limit=store.LARGEST, error=SecludeError)
+    if store.looks_like_recording(text):
+        return store.loads(text, path)
     value = jsontext.decode(text, path)
     if isinstance(value, dict) and value.get("format") == FORMAT:
         return store.loads(text, path)

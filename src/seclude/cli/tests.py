@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from .. import expectations, store
+from .. import expectations
 from ..analyse.attribution import Attribution, Surprise, attribution, surprises
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS, RecordingError
 from .contexts import KINDS, allowed_by, expectations_option, surprise_values
 from .options import read_profile
 from .overview import Overview, Table, Words
+from .recordings import read_recordings
 from .why import MOST_ROWS, OUTSIDE, cell, left_out, numbered, show
 
 
@@ -33,7 +34,7 @@ def command(profile: str, expected: str, form: str, paths: tuple[str, ...]) -> i
 
     Exit status: 2 where a test makes a call that PROFILE does not allow or that the test itself denies.
     """
-    recordings = [store.read(path) for path in paths]
+    recordings = read_recordings(paths)
     found = attribution(recordings)
     if not found.tests:
         raise RecordingError(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import click
 
-from .. import store
 from ..analyse.attribution import Answer, Maker, why, why_all
 from ..decode import decoded
 from ..errors import SecludeError
@@ -20,6 +19,7 @@ from ..syscalls import all_names, nearest
 from .console import printable
 from .denials import stacks
 from .overview import LONGEST_CELL, Overview, Table, Words
+from .recordings import read_recordings
 from .show import draw, plain
 
 MOST_ROWS = 600
@@ -48,7 +48,7 @@ def command(every: bool, form: str, words: tuple[str, ...]) -> int:
         )
     if not paths:
         raise click.UsageError("Missing argument 'RECORDING...'.")
-    recordings = [store.read(path) for path in paths]
+    recordings = read_recordings(paths)
     if every:
         answers = why_all(recordings)
         show(

@@ -57,25 +57,33 @@ class _Options:
 
     strict = True
     object_hook = None
-    parse_float = staticmethod(_finite)
     parse_int = int
     parse_constant = staticmethod(_no_constant)
 
-    def __init__(self, build: Build) -> None:
+    def __init__(self, build: Build, parse_float: Callable[[str], float]) -> None:
         self.object_pairs_hook = build
+        self.parse_float = parse_float
         self.memo: dict[str, str] = {}
 
 
-def _scanner(build: Build) -> Callable[[str, int], tuple[object, int]]:
+def scanner(
+    build: Build, parse_float: Callable[[str], float] = _finite
+) -> Callable[[str, int], tuple[object, int]]:
+    """(text, index) -> (the value that begins there, where it ends), which is `decode` without its messages.
+
+    It raises StopIteration where no value begins, ValueError, RecursionError or, if json.decoder was not imported,
+    SystemError for what is refused. With `float` for
+    `parse_float` it is quicker, and a number beyond a double is an infinity.
+    """
     try:
         from _json import make_scanner
 
-        return make_scanner(_Options(build))  # type: ignore[arg-type]
+        return make_scanner(_Options(build, parse_float))  # type: ignore[arg-type]
     except (ImportError, AttributeError, TypeError):
         # Another Python, or one that has changed its internals.
         import json
 
-        hooks: dict[str, Any] = {"parse_float": _finite, "parse_constant": _no_constant}
+        hooks: dict[str, Any] = {"parse_float": parse_float, "parse_constant": _no_constant}
         scan: Callable[[str, int], tuple[object, int]]
         scan = json.JSONDecoder(object_pairs_hook=build, **hooks).scan_once  # type: ignore[attr-defined]
         return scan
@@ -100,7 +108,13 @@ def decode(
     if len(text) > largest:
         raise error(f"{source} is larger than {largest} characters")
     try:
-        value, end = _scanner(build)(text, _skip(text, 0))
+        try:
+            value, end = scanner(build)(text, _skip(text, 0))
+        except SystemError:
+            # To say what is wrong it takes a class of a module that must be there (Modules/_json.c, raise_errmsg).
+            import json.decoder  # noqa: F401
+
+            value, end = scanner(build)(text, _skip(text, 0))
         end = _skip(text, end)
         if end < len(text):
             raise _Refused("something follows the JSON value", end)
@@ -221,14 +235,21 @@ class _Walk:
         return end
 
     def _check_number(self, index: int, end: int) -> None:
+        import re  # only where something is wrong
+
+        # What the scanner took for a number: it has not seen whether something is wrong behind it.
         word = self.text[index:end]
-        if end - index > _LONGEST_NUMBER:
+        for name in ("NaN", "Infinity", "-Infinity"):
+            if word.startswith(name):
+                raise _Refused(f"{name} is no JSON value", index)
+        number = re.match(r"-?(0|[1-9][0-9]*)((\.[0-9]+)?([eE][-+]?[0-9]+)?)", word)
+        if not number:
+            return
+        if not number[2] and len(number[1]) > _LONGEST_NUMBER:
             raise _Refused("the number has too many digits", index)
-        if word.lstrip("-") in ("NaN", "Infinity"):
-            raise _Refused(f"{word} is no JSON value", index)
-        if word[:1] in "-0123456789" and any(sign in word for sign in ".eE"):
+        if number[2]:
             try:
-                _finite(word)
+                _finite(number[0])
             except _Refused as refused:
                 raise _Refused(refused.what, index) from None
 

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     @dataclass_transform(kw_only_default=True, frozen_default=True)
     def frozen(cls: type[T]) -> type[T]: ...
 
+    @dataclass_transform(kw_only_default=True, frozen_default=True)
+    def compact(cls: type[T]) -> type[T]: ...
+
     def replace(instance: T, **changes: Any) -> T: ...
 
-    def unchecked(cls: type[T], values: tuple[object, ...]) -> T: ...
+    def bare(cls: type[T]) -> Any: ...
 
 else:
 
@@ -48,10 +51,35 @@ else:
         inner = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__fields__)
         return f"{type(self).__name__}({inner})"
 
+    def _reduce(self):
+        return _copied, (type(self), self._key())
+
+    def _copied(cls, values):
+        return cls(**dict(zip(cls.__fields__, values, strict=True)))
+
     def frozen(cls):
         """Make `cls` immutable, compared by value, built by keyword, checked by its `__post_init__`."""
         cls.__fields__ = tuple(cls.__annotations__)
         cls.__defaults__ = {name: cls.__dict__[name] for name in cls.__fields__ if name in cls.__dict__}
+        return _furnished(cls)
+
+    def compact(cls):
+        """As `frozen`, without a dictionary in each instance, for what there is a million of; it has no base class."""
+        fields = tuple(cls.__annotations__)
+        kept = {
+            name: value
+            for name, value in cls.__dict__.items()
+            if name not in (*fields, "__dict__", "__weakref__")
+        }
+        made = type(cls.__name__, (), kept | {"__slots__": fields})
+        made.__fields__ = fields
+        made.__defaults__ = {name: cls.__dict__[name] for name in fields if name in cls.__dict__}
+        made.__bare__ = type(cls.__name__, (), {"__slots__": fields, "__module__": cls.__module__})
+        # What copies and pickles sets the fields of classes with slots one by one, which is refused.
+        made.__reduce__ = _reduce
+        return _furnished(made)
+
+    def _furnished(cls):
         cls.__init__ = _init
         cls.__setattr__ = cls.__delattr__ = _refuse
         cls._key = _key
@@ -62,14 +90,12 @@ else:
             cls.__post_init__ = lambda self: None
         return cls
 
-    def unchecked(cls, values):
-        """An instance of the values of all fields, in their order, which the caller has checked: for thousands."""
-        instance = object.__new__(cls)
-        for name, value in zip(cls.__fields__, values, strict=True):
-            _set(instance, name, value)
-        return instance
+    def bare(cls):
+        """The class of a `compact` one's unfrozen instances: who has checked all fields sets them, and `__class__`.
 
-    _set = object.__setattr__
+        For who makes a million of them, in a fraction of the time.
+        """
+        return cls.__bare__
 
     def replace(instance, **changes):
         """The same value with some fields changed, checked again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import RecordingError
-from .frozen import frozen
+from .frozen import compact, frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Dropped:
     reason: str = "the recorder's table of details was full"
 
 
-@frozen
+@compact
 class FirstSeen:
     """The first time a call was made in its context: seconds since the recording began, ids as the host sees them.
 
@@ -48,7 +48,7 @@ class FirstSeen:
     result: int = 0
 
 
-@frozen
+@compact
 class Call:
     """One system call as one context made it. `name` is "#NUMBER" where the ABI's table has no name for it.
 
