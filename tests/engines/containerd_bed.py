@@ -100,7 +100,7 @@ class ContainerdBed(DaemonBed):
     def start(self) -> None:
         """Starts the engine, once more if it has ended."""
         self._begin("containerd", "--config", self.config)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self.socket.exists() or self.ctr("version").status:
             if self._engine.poll() is not None or time.monotonic() > deadline:
                 self._end()
@@ -126,7 +126,7 @@ class ContainerdBed(DaemonBed):
     def restart(self, number: int = signal.SIGTERM) -> None:
         """Ends the engine with this signal and starts it again: containers go on under their shims."""
         self._engine.send_signal(number)
-        self._engine.wait(20)
+        self._engine.wait(60)
         self.start()
 
     def ctr(self, *arguments: str | Path) -> Result:

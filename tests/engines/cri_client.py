@@ -92,7 +92,7 @@ class Pod:
         status = self.wait(container)
         return Ended(container, status, *self.logs(name))
 
-    def wait(self, container: str, seconds: float = 30) -> int:
+    def wait(self, container: str, seconds: float = 60) -> int:
         """The exit status of a container once it has ended."""
         deadline = time.monotonic() + seconds
         request = _messages.ContainerStatusRequest(container_id=container)

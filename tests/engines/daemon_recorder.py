@@ -54,7 +54,7 @@ class DaemonRecorder(Generic[B]):
         directory = self.bpffs / "seclude"
         return sorted(os.listdir(directory)) if directory.exists() else []
 
-    def settle(self, seconds: float = 10) -> None:
+    def settle(self, seconds: float = 60) -> None:
         """Returns once nothing is recorded any more, or after this time."""
         deadline = time.monotonic() + seconds
         while self.status()["recordings"] and time.monotonic() < deadline:

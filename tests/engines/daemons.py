@@ -71,7 +71,7 @@ class DaemonBed(ABC):
     def _end(self) -> None:
         self._engine.terminate()
         try:
-            self._engine.wait(20)
+            self._engine.wait(60)
         except subprocess.TimeoutExpired:
             self._engine.kill()
             self._engine.wait(5)
@@ -84,14 +84,14 @@ class DaemonBed(ABC):
         """Ends and removes all that was started, then the engine; gives what remained in spite of that."""
         found = self._remove_containers()
         self._end()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while processes_below(self.directory) and time.monotonic() < deadline:
             time.sleep(0.05)
         found += [f"process {line}" for line in processes_below(self.directory)]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return found + [line for line in mounts if f" {self.directory}/{self.MOUNTED}" in line]
 
-    def host(self, *argv: str | Path, env: Mapping[str, str] | None = None, timeout: float = 60) -> Result:
+    def host(self, *argv: str | Path, env: Mapping[str, str] | None = None, timeout: float = 120) -> Result:
         """Runs a command on the host, with the bed's engine as the one that it finds."""
         environment = self.environment | dict(env or {})
         return run_to_end(argv, environment, timeout=timeout, stdin=subprocess.DEVNULL)
@@ -130,7 +130,7 @@ def opened_or_skipped(missing: str, opening: Callable[[], AbstractContextManager
         yield opened
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Returns once the condition is met; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

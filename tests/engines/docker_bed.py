@@ -85,7 +85,7 @@ class DockerBed(DaemonBed):
 
     def wait_for_end(self) -> None:
         """Returns once the engine's process, which somebody else has killed, is gone."""
-        self._engine.wait(20)
+        self._engine.wait(60)
 
     def import_image(self, name: str) -> str:
         """Imports one more of the test images; what docker calls it."""
@@ -94,7 +94,7 @@ class DockerBed(DaemonBed):
         self.docker("import", self.cache / f"{name}.tar", image).succeeded()
         return image
 
-    def _wait(self, seconds: float = 30) -> None:
+    def _wait(self, seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not (self.directory / "socket").exists() or self.docker("version").status:
             said = self._said()

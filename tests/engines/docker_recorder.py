@@ -40,7 +40,7 @@ class DockerRecorder(DaemonRecorder[DockerBed]):
             set(json.loads(self.config.read_text()).get("runtimes", {})) if self.config.exists() else set()
         )
         os.kill(self.bed.engine_pid, signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             info = json.loads(self.bed.docker("info", "--format", "{{json .Runtimes}}").succeeded().out)
             if {name for name in info if name.startswith("seclude")} == wanted:
@@ -93,7 +93,7 @@ def open_docker_recorder(*, bridge: bool = False) -> Iterator[DockerRecorder]:
         def install_all(directory: Path) -> Sequence[str | Path]:
             prepare(directory, mounted)
             slow = directory / "slow-runc"
-            slow.write_text('#!/bin/sh\ncase " $* " in *" create "*) sleep 1 ;; esac\nexec runc "$@"\n')
+            slow.write_text('#!/bin/sh\ncase " $* " in *" create "*) sleep 5 ;; esac\nexec runc "$@"\n')
             slow.chmod(0o755)
             install(directory, RUNTIME, "runc")
             install(directory, SLOW, str(slow))

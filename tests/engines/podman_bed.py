@@ -156,7 +156,7 @@ class Bed:
         arguments.setdefault("remove", False)
         return self.host(*self.run_arguments(*command, options=options, **arguments)).succeeded().out.strip()
 
-    def wait_for_line(self, container: str, line: str, seconds: float = 20) -> None:
+    def wait_for_line(self, container: str, line: str, seconds: float = 60) -> None:
         """Returns once the container has written `line`; AssertionError after `seconds`."""
         deadline = time.monotonic() + seconds
         while line not in (logs := self.podman("logs", container)).lines:
@@ -199,7 +199,7 @@ class Bed:
     def close(self) -> list[str]:
         """Ends and removes all that was started, then the bed; gives what remained in spite of that."""
         removed = self.podman("rm", "--all", "--force", "--time", "0")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while processes_below(self.directory) and time.monotonic() < deadline:
             time.sleep(0.05)  # conmon ends a moment after its container
         found = self.remains()
@@ -207,7 +207,7 @@ class Bed:
             found.append(str(removed))
         assert self._holder.stdin is not None
         self._holder.stdin.close()
-        self._holder.wait(10)
+        self._holder.wait(60)
         subprocess.run(["umount", self.bpffs], check=True)
         return found + [f"mount on the machine {path}" for path in self._mounts("self")]
 

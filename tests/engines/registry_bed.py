@@ -26,7 +26,7 @@ USER, PASSWORD = "ci", "correct horse"
 # htpasswd -Bbn ci 'correct horse': bcrypt is the one kind that the registry reads.
 HTPASSWD = "ci:$2y$05$ZbIdWdgzE5c1keW/lmIaAOfEFDsHtPCY3AA2XpkUEbh80qGwCnpSa\n"
 SERVICE, ISSUER = "registry.test", "tokens.test"
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 def missing() -> str:

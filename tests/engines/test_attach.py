@@ -279,7 +279,7 @@ class TestSnapshot:
         """Whoever comes first: nothing is left loaded, and no recording is spoiled."""
         for _ in range(3):
             container, recorded = recorder.start("sh", "-c", "sleep 0.7; mkdir /tmp/a")
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while recorder.seclude("snapshot", container, "-o", tmp_path / "p.json").status == 0:
                 assert time.monotonic() < deadline
             recorder.bed.podman("wait", container).succeeded()
@@ -304,7 +304,7 @@ CLIENT = """
 import socket, sys, threading, time
 port = int(sys.argv[1])
 request, answer = (word.encode().decode("unicode_escape").encode() for word in sys.argv[2:4])
-deadline = time.monotonic() + 20
+deadline = time.monotonic() + 60
 while True:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
@@ -315,7 +315,7 @@ while True:
 print("ready", flush=True)
 stopped, done, wrong = threading.Event(), [], []
 def load(number):
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         while not stopped.is_set():
             try:
                 connection.sendall(request)

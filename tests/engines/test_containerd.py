@@ -18,7 +18,7 @@ from recording import DENIED, Recorded, Recorder
 pytestmark = pytest.mark.engine
 
 CONFINED = ("--seccomp",)
-WAIT = "trap 'exit 7' TERM; while :; do sleep 0.1; done"
+WAIT = "trap 'exit 7' TERM; : >/tmp/ready; while :; do sleep 0.1; done"
 LATER = "mkdir /tmp/later; trap 'exit 7' TERM; while :; do sleep 0.1; done"
 
 
@@ -198,7 +198,8 @@ class TestCri:
             assert [each["container"] for each in containerd.status()["recordings"]] == [container]
             status, _, err = pod.execute(container, "mkdir", "/tmp/new")
             assert (status, err) == (0, "")
-            pod.stop(container, 10)
+            wait_for(lambda: pod.execute(container, "test", "-e", "/tmp/ready")[0] == 0)
+            pod.stop(container, 60)
             assert pod.wait(container) == 7
             assert file.exists()
         recorded = Recorded(containerd.bed.ctr("version"), profile, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,10 +136,19 @@ class TestComplete:
         assert_sound(recorded)
 
     @pytest.mark.parametrize("condition", [(), ("--condition=exited",), ("--condition=stopped",)])
-    def test_after_wait(self, recorder: Recorder, runtime: str, condition: tuple[str, ...]) -> None:
-        container, recorded = recorder.start("sh", "-c", "sleep 0.3; exit 3", runtime=runtime)
+    def test_after_wait(
+        self, recorder: Recorder, runtime: str, condition: tuple[str, ...], tmp_path: Path
+    ) -> None:
+        container, recorded = recorder.start(
+            *("sh", "-c", "until test -e /place/go; do sleep 0.1; done; exit 3"),
+            runtime=runtime,
+            options=["--volume", f"{tmp_path}:/place:ro"],
+        )
         assert not recorded.profile.exists()
-        assert recorder.bed.podman("wait", *condition, container).out.strip() == "3"
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(recorder.bed.podman, "wait", *condition, container)
+            (tmp_path / "go").touch()
+            assert waiting.result().out.strip() == "3"
         assert_sound(recorded)
 
     @pytest.mark.parametrize("signal", ["TERM", "KILL"])

@@ -108,12 +108,21 @@ class TestPlain:
         assert run(RUNTIME) == run("runc")
 
     def test_inspect_logs_exec_stop_restart(self, docker: DockerRecorder) -> None:
-        program = "trap 'echo bye; exit 6' TERM; echo hello; while :; do sleep 0.1; done"
+        # No process comes and goes in it.
+        program = (
+            "[ -p /tmp/f ] || mkfifo /tmp/f; exec 3<>/tmp/f; trap 'echo bye; exit 6' TERM; echo hello; "
+            "while :; do read -t 1 line <&3; done"
+        )
         said: dict[str, Any] = {}
         bed = docker.bed
         for runtime in ("runc", RUNTIME):
             container = start(docker, runtime, "sh", "-c", program)
-            wait_for(lambda c=container: "hello" in docker.bed.docker("logs", c).out)
+
+            def greeted(times: int, container: str = container) -> None:
+                """Returns once it has started so often, as far as its trap."""
+                wait_for(lambda: bed.docker("logs", container).out.count("hello") == times)
+
+            greeted(1)
             results = [
                 plain(inspected(docker, container), container),
                 bed.docker("exec", "--user", "7", container, "sh", "-c", "id; exit 9"),
@@ -122,10 +131,12 @@ class TestPlain:
                 bed.docker("pause", container),
                 bed.docker("unpause", container),
                 bed.docker("update", "--cpu-shares", "300", container),
-                bed.docker("stop", "--time", "5", container),
+                bed.docker("stop", "--time", "60", container),
                 plain(inspected(docker, container), container),
                 bed.docker("start", container),
-                bed.docker("restart", "--time", "5", container),
+                greeted(2),
+                bed.docker("restart", "--time", "60", container),
+                greeted(3),
                 bed.docker("kill", "--signal", "KILL", container),
                 bed.docker("wait", container),
                 bed.docker("logs", container),

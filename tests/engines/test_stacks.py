@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from daemons import wait_for
 from podman_bed import Bed
 
 from seclude.model.denial import Frame, Place
+from seclude.model.environment import NATIVE_ABIS
 from seclude.registrations import start_of
 from seclude.stacks.native import NativeStacks
 from seclude.stacks.process import Process
 from seclude.stacks.python import is_python, python_frames
+from seclude.syscalls import number_of
 
 pytestmark = pytest.mark.engine
 
@@ -39,7 +44,11 @@ def container(bed: Bed, request: pytest.FixtureRequest) -> Iterator[int]:
     """The pid, on the host, of a Python program with two threads in a container."""
     container = bed.start("python3", "-c", PROGRAM, image="debian", runtime=request.param)
     bed.wait_for_line(container, "ready 1")
-    yield int(bed.podman("inspect", "--format", "{{.State.Pid}}", container).succeeded().out)
+    pid = int(bed.podman("inspect", "--format", "{{.State.Pid}}", container).succeeded().out)
+    sleeping = str(number_of(NATIVE_ABIS[platform.machine()], "clock_nanosleep"))
+    threads = sorted(Path(f"/proc/{pid}/task").iterdir())
+    wait_for(lambda: {(each / "syscall").read_text().split()[0] for each in threads} == {sleeping})
+    yield pid
     bed.podman("rm", "--force", "--time", "0", container).succeeded()
 
 

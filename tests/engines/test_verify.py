@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from podman_bed import Bed
 from recording import MAIN, Recorder
+from watches import told, watching
 
 from seclude import syscalls
 
@@ -138,18 +140,19 @@ def test_what_cannot_be_verified(recorder: Recorder, arguments: tuple[str, ...],
     assert (done.status, said in done.err) == (1, True), done
 
 
+def watch_command(recorder: Recorder, *arguments: str) -> list[str]:
+    """The command line of `seclude watch` in the bed."""
+    return recorder.bed.command(sys.executable, "-c", MAIN, "watch", *arguments)
+
+
 class TestWatch:
     def watch(
-        self, recorder: Recorder, bed: Bed, container: str, *command: str, seconds: str = "2"
-    ) -> list[Any]:
+        self, recorder: Recorder, container: str, *command: str, enough: Callable[[dict[str, Any]], bool]
+    ) -> list[dict[str, Any]]:
         """The denials that `seclude watch` sees of a container while a command is executed in it."""
-        script = (
-            f'timeout 60 "$@" watch --container {container} --duration {seconds} & watching=$!; sleep 1.3; '
-            f"podman exec {container} {' '.join(command)} >&2; wait $watching"
-        )
-        done = bed.host("sh", "-c", script, "sh", sys.executable, "-c", MAIN, env=recorder.environment)
-        assert done.status in (0, 2), done
-        return [json.loads(line) for line in done.lines]
+        words = watch_command(recorder, "--container", container)
+        environment = recorder.bed.environment | recorder.environment
+        return told(words, environment, lambda: recorder.bed.podman("exec", container, *command), enough)
 
     @pytest.fixture
     def container(self, bed: Bed, runtime: str, recorder: Recorder) -> Any:
@@ -159,36 +162,41 @@ class TestWatch:
         yield identity
         bed.podman("rm", "--force", "--time", "0", identity).succeeded()
 
-    def test_a_session_that_comes_in_later(self, recorder: Recorder, bed: Bed, container: str) -> None:
-        denials = self.watch(recorder, bed, container, "/workloads/refused", "0x7fff0000", "plain", "7")
+    def test_a_session_that_comes_in_later(self, recorder: Recorder, container: str) -> None:
+        command = ("/workloads/refused", "0x7fff0000", "plain", "7")
+        denials = self.watch(recorder, container, *command, enough=lambda denial: denial["count"] == 7)
         assert {each["name"] for each in denials} == {"getsid"}
         denial = denials[-1]
         assert (denial["count"], denial["comm"], denial["data"]) == (7, "refused", 1)
         assert denial["container"]
         assert denial["native"][0]["module"] == "refused"
 
-    def test_a_32_bit_program(self, recorder: Recorder, bed: Bed, container: str) -> None:
-        denials = self.watch(recorder, bed, container, "/workloads/compat")
-        [denial] = denials
+    def test_a_32_bit_program(self, recorder: Recorder, container: str) -> None:
+        [denial] = self.watch(recorder, container, "/workloads/compat", enough=bool)
         assert (denial["abi"], denial["name"], denial["comm"]) == ("x86", "_llseek", "compat")
         assert denial["action"] == "SCMP_ACT_KILL_THREAD"  # libseccomp's answer to another architecture
 
 
 def test_the_default_profile_of_the_engine(recorder: Recorder, bed: Bed, runtime: str) -> None:
     """`--all` sees what a container is denied under the profile that the engine chose."""
-    run = " ".join(bed.run_arguments("date", "-s", "@0", runtime=runtime))
-    script = f'"$@" watch --all --duration 3 & watching=$!; sleep 1.3; {run} >&2; wait $watching'
-    done = bed.host("sh", "-c", script, "sh", sys.executable, "-c", MAIN, env=recorder.environment)
-    denials = [json.loads(line) for line in done.lines]
-    [denial] = [each for each in denials if each["comm"] == "date"]
+    denial = told(
+        watch_command(recorder, "--all"),
+        bed.environment | recorder.environment,
+        lambda: bed.run("date", "-s", "@0", runtime=runtime),
+        lambda denial: denial["comm"] == "date",
+    )[-1]
     assert (denial["name"], denial["arguments"][0]) == ("clock_settime", 0)  # CLOCK_REALTIME
     assert (denial["action"], denial["data"], len(denial["container"])) == ("SCMP_ACT_ERRNO", 1, 12)
 
 
 def test_a_container_that_ends_during_the_watch(recorder: Recorder, bed: Bed) -> None:
-    identity = bed.start("sleep", "1.5")
-    done = recorder.seclude("watch", "--container", identity)
-    assert (done.status, "has ended" in done.err) == (1, True), done
+    identity = bed.start("sleep", "600")
+    words = watch_command(recorder, "--container", identity)
+    with watching(words, bed.environment | recorder.environment) as process:
+        bed.podman("kill", identity).succeeded()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, "has ended" in err) == (1, True), err
+    bed.podman("wait", identity).succeeded()
     done = recorder.seclude("watch", "--container", identity)
     assert (done.status, "does not run" in done.err) == (1, True), done
     bed.podman("rm", "--force", "--time", "0", identity).succeeded()

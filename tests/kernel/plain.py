@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,36 @@ def profile_of(
     value = {"defaultAction": default, "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule]}
     path.write_text(json.dumps(value))
     return path
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Returns once the condition is met; AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def state_of(pid: int) -> str:
+    """The state of a process as proc(5) has it (S: it sleeps); empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def call_of(pid: int, tid: int = 0) -> int:
+    """The number of the call in which a thread waits now; -1 if it is in none, or gone."""
+    try:
+        first = Path(f"/proc/{pid}/task/{tid or pid}/syscall").read_text().split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
+    return int(first) if first.isdigit() else -1
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of a process's main thread."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def straced(text: str, first: int) -> list[tuple[int, str]]:

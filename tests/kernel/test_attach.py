@@ -8,18 +8,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from plain import SECLUDE, run
+from plain import SECLUDE, call_of, run, wait_for
 
 from seclude import store
 from seclude.engines.tree import Tree
 from seclude.model.recording import Recording
 from seclude.ports import Target
+from seclude.syscalls import number_of
 from seclude.trace import layout
 from seclude.trace.ebpf import EbpfTracer
 
@@ -58,6 +58,22 @@ def attached(directory: Path, pid: int, *options: str, status: int = 0) -> Recor
     return store.read(str(recording))
 
 
+@contextmanager
+def attaching(directory: Path, pid: int) -> Iterator[subprocess.Popen[str]]:
+    """`seclude record --pid` that has attached, up to the end of the block, where it is told to stop."""
+    words = ("--pid", str(pid), "-o", directory / "profile.json", "--recording", directory / "recording.json")
+    command = [str(word) for word in (*SECLUDE, "record", *words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
+        assert recorder.stderr is not None
+        assert "attached to" in recorder.stderr.readline()
+        try:
+            yield recorder
+        finally:
+            recorder.terminate()
+        _, errors = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, errors
+
+
 class TestWhoIsRecorded:
     def test_threads_and_who_was_there_before(self, tmp_path: Path) -> None:
         script = """
@@ -88,16 +104,24 @@ while True:
         script = """
 import subprocess
 print("ready", flush=True)
-while True:
-    subprocess.run(["/bin/sync", "-f", "/dev/null"])
+sys.stdin.readline()
+subprocess.run(["/bin/sync", "-f", "/dev/null"])
+reading, writing = os.pipe()
+if os.fork() == 0:
     if os.fork() == 0:
-        if os.fork() == 0:
-            os.setsid(); os.sched_yield(); os._exit(0)
-        os._exit(0)
-    os.wait(); time.sleep(0.02)
+        os.setsid(); os.sched_yield(); os._exit(0)
+    os._exit(0)
+os.wait(); os.close(writing); os.read(reading, 1)  # until nobody is left who could write
+print("done", flush=True)
+time.sleep(600)
 """
         with running(script) as process:
-            recording = attached(tmp_path, process.pid)
+            assert process.stdin is not None and process.stdout is not None
+            with attaching(tmp_path, process.pid):
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "done\n"
+            recording = store.read(str(tmp_path / "recording.json"))
         assert recording.names() >= {"syncfs", "execve", "setsid", "sched_yield", "arch_prctl"}
         [sync] = [call for call in recording.calls if call.name == "syncfs"]
         assert sync.first.executable == "/bin/sync"  # type: ignore[union-attr]
@@ -136,7 +160,8 @@ time.sleep(60)
 
     def test_a_call_under_way_is_no_call(self, tmp_path: Path) -> None:
         with running("print('ready', flush=True)\nos.read(0, 1)\nos.getppid()\nos.read(0, 1)") as process:
-            assert process.stdin is not None
+            reading = number_of(os.uname().machine, "read")
+            wait_for(lambda: call_of(process.pid) == reading)
             done = run(
                 *SECLUDE, "record", "--pid", str(process.pid), "-o", tmp_path / "p", "--duration", "0.3"
             )
@@ -187,7 +212,7 @@ def first_of_namespaces(directory: Path, parent: str, *words: str) -> Iterator[i
 
     With words for it the parent shares its mount namespace, as everybody in a container does.
     """
-    inner = "import os, sys, time\nwhile True: os.getppid(); time.sleep(0.02)"
+    inner = "import os, time\nprint('ready', flush=True)\nwhile True: os.getppid(); time.sleep(0.001)"
     if not words:
         line = ["unshare", "--mount", "--pid", "--fork", "--kill-child", sys.executable, "-c", inner]
     else:
@@ -205,14 +230,11 @@ os.wait()
         line += words
     # Under another name Python does not find its own files.
     environment = os.environ | {"PYTHONHOME": sys.base_prefix}
-    with subprocess.Popen(line, stdin=subprocess.DEVNULL, env=environment) as process:
+    with subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment) as process:
         try:
-            deadline = time.monotonic() + 20
-            while len(found := Tree(first=process.pid).processes()) < 2:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            time.sleep(0.3)  # past its exec
-            yield next(pid for pid in found if pid != process.pid)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield next(pid for pid in Tree(first=process.pid).processes() if pid != process.pid)
         finally:
             process.kill()
 
@@ -224,7 +246,7 @@ class TestFastPath:
         with running("print('ready', flush=True)\nwhile True: os.getppid(); time.sleep(0.01)") as process:
             number = tracer.begin(Target(pid=process.pid, unconfined=True, running=True))
             try:
-                time.sleep(0.5)
+                wait_for(lambda: "getppid" in {call.name for call in tracer.observe(number).calls})
                 record = tracer._library_().lookup(
                     tracer._map("targets"), layout.ID.pack(number), layout.TARGET.size
                 )
@@ -256,9 +278,13 @@ class TestFastPath:
 
 class TestEnd:
     def test_of_the_process(self, tmp_path: Path) -> None:
-        script = "print('ready', flush=True)\nfor _ in range(20): os.getppid(); time.sleep(0.1)"
-        with running(script) as process:
-            recording = attached(tmp_path, process.pid, "--duration", "1000")
+        with running("print('ready', flush=True)\nsys.stdin.readline()") as process:
+            with attaching(tmp_path, process.pid) as recorder:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                recorder.wait(60)
+            recording = store.read(str(tmp_path / "recording.json"))
         assert "exit_group" in recording.names()
         assert recording.duration < 100
 

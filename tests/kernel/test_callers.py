@@ -127,7 +127,9 @@ SNIPPETS = {
     "signal.setitimer": "signal.setitimer(signal.ITIMER_REAL, 0)",
     "signal.signal": "signal.signal(signal.SIGUSR1, signal.SIG_IGN)",
     "signal.pthread_sigmask": "signal.pthread_sigmask(signal.SIG_BLOCK, [])",
-    "signal.pause": "signal.signal(14, lambda *a: None); signal.setitimer(0, 0.05); signal.pause()",
+    # Again and again, since the first one may come before it pauses.
+    "signal.pause": "signal.signal(14, lambda *a: None); signal.setitimer(0, 0.05, 0.05)\n"
+    "signal.pause(); signal.setitimer(0, 0)",
     "fcntl.fcntl": "fcntl.fcntl(F, fcntl.F_GETFD)",
     "fcntl.flock": "fcntl.flock(F, fcntl.LOCK_SH)",
     "fcntl.lockf": "fcntl.lockf(F, fcntl.LOCK_EX)",

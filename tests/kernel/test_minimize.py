@@ -7,11 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from plain import SECLUDE, SOURCES, confined, profile_of, record, run
+from plain import SECLUDE, SOURCES, confined, profile_of, record, run, wait_for
 
 from seclude.cli.minimize import command
 from seclude.formats import oci
@@ -31,7 +30,7 @@ BASE = (
 
 def minimized(profile: Path, *words: str | Path, options: tuple[str | Path, ...] = ()) -> dict[str, object]:
     """`seclude minimize --json` to its end."""
-    done = run(*SECLUDE, "minimize", "-p", profile, "--json", *options, "--", *words, timeout=120)
+    done = run(*SECLUDE, "minimize", "-p", profile, "--json", *options, "--", *words, timeout=280)
     assert done.returncode == 0, done.stderr
     values: dict[str, object] = json.loads(done.stdout)
     return values
@@ -146,7 +145,7 @@ def test_another_status_can_be_expected(tmp_path: Path) -> None:
 
 
 def test_what_spins_is_ended(tmp_path: Path) -> None:
-    # Refused getpid: a loop of processes that ignore all signals they may.
+    # Refused getpriority: a loop of processes that ignore all signals they may.
     script = (
         "import os, signal, subprocess, sys\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -162,7 +161,7 @@ def test_what_spins_is_ended(tmp_path: Path) -> None:
     names = {"getpriority", "fork", "clone", "setsid"} | seen.recording.names()
     profile = profile_of(tmp_path / "p.json", *names)
     keep = [word for name in names - {"getpriority", "setsid"} for word in ("--keep", name)]
-    values = minimized(profile, *words, options=("--timeout", "1", *keep))
+    values = minimized(profile, *words, options=("--timeout", "5", *keep))
     assert values["required"] == ["getpriority"]
     assert run("pgrep", "-f", mark).stdout == ""
 
@@ -176,17 +175,20 @@ def test_what_it_leaves_running_is_ended(tmp_path: Path) -> None:
 
 class TestInterrupted:
     def interrupted(self, directory: Path, number: int) -> tuple[subprocess.Popen[str], str, str]:
-        command = ("sh", "-c", "sleep 0.3")
+        directory, log = directory / "profiles", directory / "log"
+        directory.mkdir()
+        command = ("sh", "-c", f"echo run >>{log}; sleep 0.3")
         profile = record(directory, *command).profile
         (directory / "recording.json").unlink()
         before = profile.read_bytes()
+        log.write_text("")
         words = [*SECLUDE, "minimize", "-p", str(profile), "--write", "--", *command]
         with subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
-            time.sleep(2.5)
+            wait_for(lambda: len(log.read_text().splitlines()) > 3)
             os.killpg(process.pid, number)
-            out, errors = process.communicate(timeout=20)
+            out, errors = process.communicate(timeout=60)
         assert profile.read_bytes() == before
         assert sorted(directory.iterdir()) == [profile]
         return process, out, errors

@@ -7,14 +7,25 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from catalogue import CONTEXTS, HOSTILE, PROCESSES, SLEEPER, WORKLOADS, Workload, set_workload
-from plain import SECLUDE, Recorded, confined, profile_of, record, run, straced
+from plain import (
+    SECLUDE,
+    Recorded,
+    call_of,
+    children_of,
+    confined,
+    profile_of,
+    record,
+    run,
+    straced,
+    wait_for,
+)
 
 from seclude import store
+from seclude.syscalls import number_of
 
 pytestmark = [
     pytest.mark.kernel,
@@ -22,10 +33,12 @@ pytestmark = [
     pytest.mark.skipif(os.uname().machine != "x86_64", reason="strace's names are compared for x86_64"),
 ]
 
+# A thread makes its last calls after it has been joined.
 THREADS = (
-    "import subprocess, threading\n"
+    "import os, subprocess, threading\n"
     "work = [threading.Thread(target=sum, args=(range(1000),)) for _ in range(4)]\n"
     "[each.start() for each in work]; [each.join() for each in work]\n"
+    "while len(os.listdir('/proc/self/task')) > 1: pass\n"
     "subprocess.run(['sh', '-c', 'cat /proc/self/comm | tr a-z A-Z'], check=True)\n"
 )
 STATUS_DENIED = 99  # tests/workloads/call.h
@@ -271,11 +284,15 @@ def test_two_recordings_at_once_are_not_mixed(workloads: Path, tmp_path: Path) -
 
 
 def test_a_daemon_is_waited_for(workloads: Path, tmp_path: Path) -> None:
-    late = f"(sleep 0.7; exec {workloads}/set 3 >/dev/null) &"
-    seen = record(tmp_path, "setsid", "sh", "-c", f"{late} exit 9")
-    assert seen.done.returncode == 9
-    assert seen.names() >= set_workload(3).native
-    assert "descendants have not" in seen.done.stderr
+    go = tmp_path / "go"
+    late = f"(until test -e {go}; do sleep 0.05; done; exec {workloads}/set 3) >/dev/null 2>&1 &"
+    with _interruptible(tmp_path, "setsid", "sh", "-c", f"{late} exit 9") as process:
+        assert process.stderr is not None
+        assert any("descendants have not" in line for line in process.stderr)
+        go.touch()
+        process.communicate(timeout=60)
+    assert process.returncode == 9
+    assert store.read(str(tmp_path / "r.json")).names() >= set_workload(3).native
 
 
 def test_the_output_is_the_commands_own(tmp_path: Path) -> None:
@@ -295,13 +312,18 @@ def _readable(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdout.readline().strip() == line
 
 
+def _waits_in(name: str, *pids: int) -> bool:
+    """Whether one of the processes is in a call of this name."""
+    return number_of("x86_64", name) in map(call_of, pids)
+
+
 class TestCtrlC:
     def test_the_command_is_ended_and_what_it_did_is_written(self, tmp_path: Path) -> None:
         with _interruptible(tmp_path, "sh", "-c", "echo ready; exec sleep 20") as process:
             _readable(process, "ready")
-            time.sleep(0.2)
+            wait_for(lambda: _waits_in("clock_nanosleep", *children_of(process.pid)))
             os.killpg(process.pid, signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
+            _, errors = process.communicate(timeout=60)
         assert process.returncode == 128 + signal.SIGINT, errors
         assert store.read(str(tmp_path / "r.json")).names() >= {"clock_nanosleep"}
 
@@ -309,21 +331,24 @@ class TestCtrlC:
         script = "trap 'echo caught; exit 5' INT; echo ready; while :; do sleep 0.05; done"
         with _interruptible(tmp_path, "sh", "-c", script) as process:
             _readable(process, "ready")
-            time.sleep(0.2)
+            wait_for(lambda: _waits_in("wait4", *children_of(process.pid)))
             os.killpg(process.pid, signal.SIGINT)
-            out, _ = process.communicate(timeout=10)
+            out, _ = process.communicate(timeout=60)
         assert (process.returncode, out) == (5, "caught\n")
         assert store.read(str(tmp_path / "r.json")).names() >= {"rt_sigaction", "wait4"}
 
     def test_it_ends_the_wait_for_descendants(self, tmp_path: Path) -> None:
-        script = "(trap '' INT; exec sleep 4) >/dev/null 2>&1 & echo ready"
+        script = "(trap '' INT; exec sleep 600) >/dev/null 2>&1 & echo $!"
         with _interruptible(tmp_path, "sh", "-c", script) as process:
-            _readable(process, "ready")
-            time.sleep(0.7)
-            began = time.monotonic()
-            os.killpg(process.pid, signal.SIGINT)
-            _, errors = process.communicate(timeout=10)
-        assert time.monotonic() - began < 2
+            assert process.stdout is not None and process.stderr is not None
+            sleeper = int(process.stdout.readline())
+            try:
+                assert any("descendants have not" in line for line in process.stderr)
+                wait_for(lambda: _waits_in("clock_nanosleep", sleeper))
+                os.killpg(process.pid, signal.SIGINT)
+                _, errors = process.communicate(timeout=60)
+            finally:
+                os.kill(sleeper, signal.SIGKILL)  # it was still there
         assert process.returncode == 0, errors
         assert "is not recorded" in errors
         assert store.read(str(tmp_path / "r.json")).names() >= {"clock_nanosleep"}
@@ -353,18 +378,17 @@ def _exists(kind: str, number: int) -> bool:
 
 
 def test_a_killed_recorder_leaves_nothing(tmp_path: Path) -> None:
-    with _interruptible(tmp_path, "sh", "-c", "echo ready; exec sleep 1") as process:
+    with _interruptible(tmp_path, "sh", "-c", "echo ready; exec sleep 600") as process:
         _readable(process, "ready")
+        [command] = children_of(process.pid)
         objects = _objects_of(process.pid)
         assert {kind for kind, _ in objects} == {"prog", "map"}
         assert all(_exists(*item) for item in objects)
         process.kill()
-        process.wait(10)
+        process.wait(60)
+    os.kill(command, signal.SIGKILL)  # it has gone on
     # The kernel frees programs and maps after a grace period.
-    end = time.monotonic() + 10
-    while any(_exists(*item) for item in objects) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not [item for item in objects if _exists(*item)]
+    wait_for(lambda: not any(_exists(*item) for item in objects))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -405,8 +429,9 @@ class TestCommandsThatCannotBeRun:
 def test_a_sleeper_that_is_signalled(workloads: Path, tmp_path: Path) -> None:
     with _interruptible(tmp_path, *SLEEPER.argv(str(workloads))) as process:
         _readable(process, SLEEPER.line)
-        children = run("pgrep", "-P", str(process.pid)).stdout.split()
-        os.kill(int(children[0]), signal.SIGTERM)
-        process.communicate(timeout=10)
+        [child] = children_of(process.pid)
+        wait_for(lambda: _waits_in("pause", child))
+        os.kill(child, signal.SIGTERM)
+        process.communicate(timeout=60)
     assert process.returncode == SLEEPER.status
     assert store.read(str(tmp_path / "r.json")).names() >= {*SLEEPER.native, "rt_sigaction", "pause"}

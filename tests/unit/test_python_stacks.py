@@ -99,17 +99,15 @@ def test_what_py_spy_complains_of_is_the_reason(spy: Path) -> None:
 
 def test_an_answer_without_end_is_cut_off(spy: Path) -> None:
     does(spy, "sleep 0.2; exec yes")
-    started = time.monotonic()
-    found = python_frames(PID)
+    found = python_frames(PID, seconds=60)
     assert (found.frames, found.reason) == ((), "py-spy: exit status -25")  # SIGXFSZ
-    assert time.monotonic() - started < 4
 
 
 def test_no_answer_in_time(spy: Path) -> None:
-    does(spy, "exec sleep 30")
+    does(spy, "exec sleep 600")
     started = time.monotonic()
     assert python_frames(PID, seconds=0.3) == PythonStack(reason="py-spy took longer than 0.3 s")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 60
 
 
 def test_no_py_spy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,10 +128,10 @@ _PAIRS = (
 SET_CALLS = frozenset(name for pair in _PAIRS for name in pair)
 
 
-def set_workload(number: int, milliseconds: int = 0) -> Workload:
-    """The workload `set NUMBER`, 0 to 49: eight calls of SET_CALLS; no set contains another."""
+def set_workload(number: int, milliseconds: int = 0, file: str = "") -> Workload:
+    """The workload `set NUMBER`, 0 to 49: eight calls of SET_CALLS; no set contains another. It waits for `file`."""
     if not 0 <= number < SETS:
         raise ValueError(f"set {number} is not within 0 to {SETS - 1}")
     calls = frozenset(pair[number * 5 >> bit & 1] for bit, pair in enumerate(_PAIRS))
-    command = ("set", str(number), str(milliseconds))
+    command = ("set", str(number), str(milliseconds), *([file] if file else []))
     return Workload(f"set-{number}", command, 50 + number % 10, calls, last_line=f"set {number} done")

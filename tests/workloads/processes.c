@@ -81,8 +81,11 @@ static int daemonised(void)
 			_exit(STATUS_DENIED);
 		if (fork())
 			_exit(CHILD_STATUS);
-		for (waited = 0; getppid() == middle && waited < 5000; waited++)
+		/* At least once: a recording must have the call however soon the parent ends. */
+		waited = 0;
+		do
 			usleep(1000);
+		while (getppid() == middle && ++waited < 60000);
 		if (chdir("/"))
 			_exit(STATUS_SETUP);
 		close(0);
@@ -163,7 +166,9 @@ static void *outlive_main(void *unused)
 
 	(void)unused;
 	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
-	for (waited = 0; waited < 5000; waited++) {
+	for (waited = 0; waited < 60000; waited++) {
+		/* Before the first look too: a recording must have the call however soon the thread ends. */
+		usleep(1000);
 		file = open(path, O_RDONLY);
 		if (file < 0)
 			setup_failed(path);
@@ -173,9 +178,8 @@ static void *outlive_main(void *unused)
 		state = strrchr(text, ')');
 		if (state && state[1] == ' ' && state[2] == 'Z')
 			break;
-		usleep(1000);
 	}
-	if (waited == 5000)
+	if (waited == 60000)
 		_exit(STATUS_SETUP);
 	require("sched_get_priority_min");
 	finish("main-exits", 0);

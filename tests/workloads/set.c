@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// set K [MILLISECONDS]: eight of sixteen distinctive calls, another eight for each K of 0 to 49, then a pause.
+// set K [MILLISECONDS [FILE]]: eight of sixteen distinctive calls, another eight for each K of 0 to 49, then a pause,
+// and again as long as there is no FILE.
 // Of each pair exactly one is made, by one bit of 5 K: no set contains another, and any mixture holds a whole pair.
 #include "call.h"
 
@@ -20,12 +21,14 @@ int main(int count, char **arguments)
 	int i;
 
 	if (number < 0 || number > 49) {
-		fprintf(stderr, "usage: set 0..49 [MILLISECONDS]\n");
+		fprintf(stderr, "usage: set 0..49 [MILLISECONDS [FILE]]\n");
 		return STATUS_USAGE;
 	}
 	for (i = 0; i < 8; i++)
 		require(pairs[i][number * 5 >> i & 1]);
-	usleep(pause * 1000);
+	do
+		usleep(pause * 1000);
+	while (count > 3 && access(arguments[3], F_OK));
 	printf("set %ld done\n", number);
 	return 50 + number % 10;
 }

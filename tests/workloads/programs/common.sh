@@ -8,16 +8,19 @@ set -euo pipefail
 directory=$(mktemp -d)
 cd "$directory"
 
-# Succeeds once the command does, which is asked for 20 times a second; ends the workload after 10 seconds.
+# Succeeds once the command does, which is asked for 20 times a second; ends the workload after a minute.
 wait_for() {
     local attempt
-    for ((attempt = 0; attempt < 200; attempt++)); do
+    for ((attempt = 0; attempt < 1200; attempt++)); do
         sleep 0.05
         if "$@" >/dev/null 2>&1; then return; fi
     done
-    echo "no success within 10 s: $*" >&2
+    echo "no success within 60 s: $*" >&2
     exit 1
 }
+
+# Whether a process waits for something.
+asleep() { [ "$(cut -d ' ' -f 3 "/proc/$1/stat")" = S ]; }
 
 # The last line and the exit status by which the workload is known.
 finish() {

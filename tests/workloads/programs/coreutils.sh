@@ -31,6 +31,13 @@ comm -12 <(seq 101 2 199) <(seq 101 3 199) | paste -s -d , >/dev/null
 base64 noise | base64 -d | cksum >/dev/null
 od -An -tx1 noise | cut -c1-9 | tr a-f A-F | fold -w 6 | nl | expand | md5sum >/dev/null
 echo text >>followed
+tail -f followed >seen &
+wait_for grep -q text seen
+echo more >>followed # it may not wait yet, and does when the next one comes
+wait_for grep -q more seen
+echo rest >>followed
+wait_for grep -q rest seen
+kill $!
 timeout 0.3 tail -f followed >/dev/null || [ $? = 124 ]
 timeout 5 sleep 0.1
 nice -n 5 env -i /usr/bin/printenv || true

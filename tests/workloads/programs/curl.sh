@@ -34,9 +34,10 @@ http {
 }
 END
 chmod 755 .
+plain=http://localhost:8080 safe=https://localhost:8443
+! curl -sf "$plain/"  # whether the first one finds the server there is a matter of luck
 nginx -e "$PWD/log/error.log" -c "$PWD/nginx.conf" &
 server=$!
-plain=http://localhost:8080 safe=https://localhost:8443
 wait_for curl -sf "$plain/"
 curl -sf "$plain/large" | cmp - www/large
 curl -sf --http1.1 --cacert cert.pem "$safe/large" -o large

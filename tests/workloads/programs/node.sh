@@ -108,6 +108,8 @@ else if (process.argv[2] === 'child') process.on('message', () => process.send('
 else main();
 END
 node --expose-gc main.js
+# The child that is killed may not have come to it.
+sleep 0.01
 # Where two threads meet at a bad moment libuv yields the processor, which may not happen in a whole recording.
 perl -Mthreads -e 'threads->yield'
 finish node 48

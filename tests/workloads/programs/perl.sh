@@ -40,8 +40,9 @@ sub processes {
     if (!$sleeper) { exec 'sleep', '10' }
     sleep 0.05;
     kill 'TERM', $sleeper;
-    sleep 0.05;
-    check(waitpid($sleeper, WNOHANG) == $sleeper, 'killed');
+    my $ended = 0;
+    while ($ended == 0) { sleep 0.05; $ended = waitpid $sleeper, WNOHANG }
+    check($ended == $sleeper, 'killed');
 }
 
 sub signals {
@@ -69,7 +70,7 @@ sub sockets {
         POSIX::_exit(0);
     }
     for (1 .. 20) {
-        check(IO::Select->new($server)->can_read(5), 'select');
+        check(IO::Select->new($server)->can_read(60), 'select');
         my $peer = $server->accept;
         print $peer uc <$peer>;
         close $peer;
@@ -84,6 +85,8 @@ sub workers {
         threads->create(sub { for my $number (1 .. 2000) { lock $total; $total += $number } return 1 })
     } 1 .. 3;
     $_->join for @workers;
+    # Somebody waits for a lock, which the threads may not have had to.
+    { lock $total; cond_timedwait($total, Time::HiRes::time() + 0.05) }
     check($total == 3 * 2001000, 'threads');
 }
 

@@ -8,16 +8,16 @@ strace -f -q -o started bash -c '
     kill -USR1 $$
 ' || [ $? = 7 ]
 grep -q 'SIGUSR1' started
-sleep 0.5 &
-sleep 0.1
-kill -STOP $!
-sleep 0.1
-kill -CONT $!
-wait $!
-sleep 0.5 &
-sleep 0.1
-strace -f -q -o joined -p $! &
+sleep 600 &
+sleeper=$!
+wait_for asleep $sleeper
+kill -STOP $sleeper
+wait_for grep -q '^State:.*stopped' /proc/$sleeper/status
+kill -CONT $sleeper
+wait_for asleep $sleeper
+strace -f -q -o joined -p $sleeper &
 wait_for grep -q restart_syscall joined
+kill $sleeper
 wait
-grep -q 'exited with 0' joined
+grep -q 'killed by SIGTERM' joined
 finish strace 52
