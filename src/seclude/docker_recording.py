@@ -26,11 +26,20 @@ from .launcher import Launcher, read_launcher
 from .marking import ANNOUNCED
 from .model.frozen import replace
 from .registrations import Registration, Registrations
-from .session import NothingRecorded, Recorded, Settings, request_annotations, session_directory
+from .session import (
+    NothingRecorded,
+    Recorded,
+    Settings,
+    attending,
+    request_annotations,
+    session_directory,
+    with_stacks,
+)
 from .trace.ebpf import EbpfTracer
 
 if TYPE_CHECKING:
     from .session import Attend
+    from .witness import Witness
 
 RUNTIME = "seclude"
 """The name of the runtime unless the command says another."""
@@ -65,6 +74,9 @@ def record_docker(
     """
     run = checked(command)
     name, found = runtime_of(run)
+    witnesses: list[Witness] = []
+    if settings.stacks and attend is None:
+        attend = attending(witnesses)
     places = Places(bpffs=found.bpffs, state=found.state, policy=found.policy)
     with session_directory(found.bpffs, found.state, progress) as directory:
         result = os.path.realpath(os.path.join(directory, "recording.json"))
@@ -83,7 +95,10 @@ def record_docker(
                 clear_stillborn(places)
                 raise NothingRecorded("docker", status, interrupted=bool(heard))
             image = recording.image or run.image
-            return Recorded(status=status, recording=replace(recording, image=image), interrupted=bool(heard))
+            recorded = Recorded(
+                status=status, recording=replace(recording, image=image), interrupted=bool(heard)
+            )
+            return with_stacks(recorded, witnesses)
         finally:
             os.unlink(bundlehooks.request_path(found.state, token))
 

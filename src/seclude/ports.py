@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
+WANTED = ("auto", "ebpf", "notify")
+"""The tracers that can be asked for, and "auto" for what can be used here."""
+
 
 @frozen
 class Target:

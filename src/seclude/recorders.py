@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from .session import Recorded, Settings
 
-TRACERS = notify.TRACERS
-
 
 @frozen
 class Recorder:
@@ -65,9 +63,6 @@ def recorder_for(
         raise EngineError(
             "notify does not record containers of docker", hint="record them as root, with --tracer ebpf"
         )
-    if settings.stacks and (engine == "docker" or tracer == "notify"):
-        raise TraceError(
-            "stacks are read of what eBPF records: a plain command, or `podman run`",
-            hint="leave out --stacks",
-        )
+    if settings.stacks and tracer == "notify":
+        raise TraceError("stacks are read of what eBPF records", hint="leave out --stacks, or record as root")
     return Recorder(engine=engine, tracer=tracer, say=say, base=base, arguments=arguments)

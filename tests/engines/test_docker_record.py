@@ -15,6 +15,8 @@ from podman_bed import WORKLOADS_DIR, Bed
 from podman_config import runtime_path
 from recording import DENIED, TRACE, Recorder
 
+from seclude import store
+
 pytestmark = pytest.mark.engine
 
 LS = set_workload(7)
@@ -84,6 +86,13 @@ class TestSeed:
         assert recording.command == ("ls", "/")
         assert (recording.confined, recording.no_new_privileges, recording.counted) == (True, False, False)
         assert "CAP_CHOWN" in recording.capabilities
+
+    def test_the_code_of_calls(self, docker: DockerRecorder) -> None:
+        recording = docker.path(".rec")
+        line = docker.line("mkdir", "/tmp/made")
+        docker.seclude("record", "--stacks", "--recording", recording, "--", *line).succeeded()
+        [origin] = [each for each in store.read(str(recording)).origins if each.name == "mkdir"]
+        assert [frame.module for frame in origin.native][:1] == ["busybox"]
 
 
 class TestPeer:

@@ -18,6 +18,7 @@ from ..inputs import read_text
 from ..model.profile import Profile
 from ..model.recording import Recording
 from ..outputs import Output
+from ..ports import WANTED
 from ..registrations import STATE
 from ..synthesize import Synthesis, synthesize
 
@@ -91,6 +92,18 @@ def place_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def tracer_option(function: F) -> F:
+    """--tracer: what sees the calls."""
+    return click.option(
+        "--tracer",
+        type=click.Choice(WANTED),
+        default="auto",
+        show_default=True,
+        help="ebpf takes root; notify takes no privilege and costs every call some microseconds. auto: ebpf where it "
+        "can be used.",
+    )(function)
 
 
 def output_options(function: F) -> F:

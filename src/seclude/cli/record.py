@@ -11,7 +11,7 @@ from ..baseline import baselines
 from ..conditions import watched
 from ..errors import EXIT_CLEAN, EXIT_ERROR, EXIT_FINDINGS, OutputError, SecludeError
 from ..formats import oci
-from ..recorders import TRACERS, recorder_for
+from ..recorders import recorder_for
 from ..session import Recorded, Settings
 from ..suite import Suite
 from ..synthesize import conditional_arguments
@@ -27,6 +27,7 @@ from .options import (
     read_profile,
     synthesis_options,
     synthesized,
+    tracer_option,
 )
 from .privileges import privileges_line
 
@@ -48,14 +49,7 @@ EPILOG = (
     is_flag=True,
     help="Stop each process at its first time of each call and read the stack, for `seclude why` (slow).",
 )
-@click.option(
-    "--tracer",
-    type=click.Choice(TRACERS),
-    default="auto",
-    show_default=True,
-    help="ebpf takes root; notify takes no privilege and costs every call some microseconds. auto: ebpf where it can "
-    "be used.",
-)
+@tracer_option
 @attach_options
 @percommand.per_command_options
 @click.option(

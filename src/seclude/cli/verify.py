@@ -10,12 +10,11 @@ from .. import store
 from ..analyse import privileges
 from ..analyse.verify import NotRecorded, Refusal, Usage, Verification
 from ..errors import EXIT_CLEAN, EXIT_FINDINGS
-from ..recorders import TRACERS
 from ..session import Settings
 from ..verification import MOST_RUNS, Proof, Wishes, verify
 from .console import Console
 from .denials import call, process, short, stacks, times
-from .options import output_options, place_options
+from .options import output_options, place_options, tracer_option
 from .privileges import privileges_line
 
 EPILOG = "Example: seclude verify --profile app.json --repeat 3 -- podman run --rm app ./test.sh"
@@ -44,14 +43,7 @@ MOST_UNUSED = 12
     show_default=True,
     help="Stop a process for some ms at its first denial of a call, to read its stack.",
 )
-@click.option(
-    "--tracer",
-    type=click.Choice(TRACERS),
-    default="auto",
-    show_default=True,
-    help="ebpf takes root; notify takes no privilege and costs every call some microseconds. auto: ebpf where it can "
-    "be used.",
-)
+@tracer_option
 @click.option(
     "--no-new-privileges",
     "no_new_privileges",

@@ -37,7 +37,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..model.profile import Profile
 
-TRACERS = ("auto", "ebpf", "notify")
 SOCKET = "listener.sock"
 PATIENCE = 10.0
 """Seconds that receivers get to end after the container has."""
