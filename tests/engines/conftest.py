@@ -1,4 +1,4 @@
-"""Gives the engine tests an isolated podman (`bed`), the OCI runtimes (`runtime`) and the hook (`recorder`)."""
+"""Gives the engine tests an isolated podman (`bed`), the OCI runtimes (`runtime`), the hook (`recorder`) and docker."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ HERE = Path(__file__).resolve().parent
 for directory in (HERE, HERE.parent / "workloads"):
     sys.path.insert(0, str(directory))
 
+import docker_bed  # noqa: E402
+from daemons import opened_or_skipped  # noqa: E402
+from docker_recorder import DockerRecorder, open_docker_recorder  # noqa: E402
 from podman_bed import Bed, open_bed  # noqa: E402
 from podman_config import missing, runtime_path  # noqa: E402
 from recording import Recorder  # noqa: E402
@@ -51,3 +54,17 @@ def recorder(installed: Recorder) -> Iterator[Recorder]:
     yield installed
     status = installed.status()
     assert (status["recordings"], installed.pins()) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def installed_docker() -> Iterator[DockerRecorder]:
+    """Docker's engine of a module's own, with our runtime."""
+    with opened_or_skipped(docker_bed.missing(), open_docker_recorder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
+    """The same; after the test nothing may be registered, pinned or asked for."""
+    yield installed_docker
+    installed_docker.left_nothing()

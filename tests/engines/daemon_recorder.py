@@ -61,9 +61,10 @@ class DaemonRecorder(Generic[B]):
             time.sleep(0.05)
 
     def left_nothing(self) -> None:
-        """AssertionError if, once all has settled, anything is registered or pinned."""
+        """AssertionError if, once all has settled, anything is registered, pinned or asked for."""
         self.settle()
         assert (self.status()["recordings"], self.pins()) == ([], [])
+        assert [*self.state.glob("requests/*"), *self.state.glob("session-*")] == []
 
 
 def command(*arguments: str | Path) -> list[str]:

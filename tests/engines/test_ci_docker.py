@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import opened_or_skipped
-from docker_bed import IMAGE, missing
-from docker_recorder import RUNTIME, DockerRecorder, open_docker_recorder
+from docker_bed import IMAGE
+from docker_recorder import RUNTIME, DockerRecorder
 from podman_bed import Bed, Result
 
 pytestmark = pytest.mark.engine
@@ -54,19 +53,12 @@ class Repository:
         return self.docker.seclude("ci", *places, *arguments, **keywords)
 
 
-@pytest.fixture(scope="module")
-def installed_docker() -> Iterator[DockerRecorder]:
-    with opened_or_skipped(missing(), open_docker_recorder) as opened:
-        yield opened
-
-
 @pytest.fixture
 def repository(installed_docker: DockerRecorder, tmp_path: Path) -> Iterator[Repository]:
     """After the test nothing may be registered, pinned or asked for, and no container be there."""
     (tmp_path / ".git").mkdir()
     yield Repository(tmp_path, installed_docker)
     installed_docker.left_nothing()
-    assert list(installed_docker.state.glob("requests/*")) == []
     assert installed_docker.bed.docker("ps", "--all", "--quiet").succeeded().out == ""
     assert not list(tmp_path.glob("*.new"))
 

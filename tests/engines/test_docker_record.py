@@ -30,15 +30,6 @@ def installed_docker() -> Iterator[DockerRecorder]:
         yield opened
 
 
-@pytest.fixture
-def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
-    """Docker's engine with our runtime; after the test nothing may be registered, pinned or asked for."""
-    yield installed_docker
-    installed_docker.left_nothing()
-    assert list(installed_docker.state.glob("requests/*")) == []
-    assert list(installed_docker.state.glob("session-*")) == []
-
-
 class TestSeed:
     """The demonstration of the article that the peer hook is known by."""
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import opened_or_skipped
-from docker_bed import missing
-from docker_recorder import CRUN, RUNTIME, DockerRecorder, open_docker_recorder
+from docker_recorder import CRUN, RUNTIME, DockerRecorder
 from podman_bed import Result
 from podman_config import runtime_path
 from recording import SOURCES, Recorder
@@ -32,21 +30,6 @@ with marked("one test"):
 """Under a profile without mkdir line 5 fails."""
 
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
-
-
-@pytest.fixture(scope="module")
-def installed_docker() -> Iterator[DockerRecorder]:
-    with opened_or_skipped(missing(), open_docker_recorder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
-    """Docker's engine with our runtime; after the test nothing may be registered, pinned or asked for."""
-    yield installed_docker
-    installed_docker.left_nothing()
-    assert list(installed_docker.state.glob("requests/*")) == []
-    assert list(installed_docker.state.glob("session-*")) == []
 
 
 def changed(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import opened_or_skipped, wait_for
-from docker_bed import IMAGE, missing
-from docker_recorder import RUNTIME, SLOW, DockerRecorder, install, open_docker_recorder
+from daemons import wait_for
+from docker_bed import IMAGE
+from docker_recorder import RUNTIME, SLOW, DockerRecorder, install
 from podman_bed import Bed, Result
 
 from seclude.launcher import read_launcher
@@ -32,19 +32,6 @@ NOT_STARTED = (125, 127)
 """What docker ends with: 127 where what it makes of a killed runtime has "no such file" in it."""
 
 NOBODY = 65534
-
-
-@pytest.fixture(scope="module")
-def installed_docker() -> Iterator[DockerRecorder]:
-    with opened_or_skipped(missing(), open_docker_recorder) as opened:
-        yield opened
-
-
-@pytest.fixture
-def docker(installed_docker: DockerRecorder) -> Iterator[DockerRecorder]:
-    """Docker's engine with our runtime; after the test nothing may be registered or pinned."""
-    yield installed_docker
-    installed_docker.left_nothing()
 
 
 def start(docker: DockerRecorder, runtime: str, *command: str, options: tuple[str, ...] = ()) -> str:

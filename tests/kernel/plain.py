@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +44,27 @@ def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[
     """A command to its end, its output caught as text."""
     settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "errors": "replace"}
     return subprocess.run([str(word) for word in command], **settings | options)  # type: ignore[call-overload, no-any-return]
+
+
+@contextmanager
+def started(*words: str | Path, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+    """A Python program that has printed `ready`, up to the end of the block, where its session is killed.
+
+    `before` is a command that starts it.
+    """
+    with subprocess.Popen(
+        [*before, sys.executable, *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def record(

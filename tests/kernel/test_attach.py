@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from plain import SECLUDE, call_of, run, wait_for
+from plain import SECLUDE, call_of, run, started, wait_for
 
 from seclude import store
 from seclude.engines.tree import Tree
@@ -31,22 +30,8 @@ pytestmark = [
 IMPORTS = "import os, signal, sys, threading, time\n"
 
 
-@contextmanager
-def running(script: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A Python program that has printed a line, up to the end of the block, where its session is killed."""
-    with subprocess.Popen(
-        [sys.executable, "-c", IMPORTS + script, *words],
-        stdout=subprocess.PIPE,
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
+def running(script: str, *words: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    return started("-c", IMPORTS + script, *words)
 
 
 def attached(directory: Path, pid: int, *options: str, status: int = 0) -> Recording:

@@ -6,13 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import chain
 import pytest
-from plain import SECLUDE, children_of, run, wait_for
+from plain import SECLUDE, children_of, run, started, state_of, wait_for
 
 from seclude import store
 from seclude.attachable import process_numbered
@@ -34,27 +32,6 @@ SUBREAPER = "import ctypes, os, signal\nctypes.CDLL(None).prctl(36, 1, 0, 0, 0) 
 MANY = 150
 
 
-@contextmanager
-def program(*words: str | Path, before: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
-    """A Python program that has printed a line, up to the end of the block, where its session is killed.
-
-    `before` is a command that starts it.
-    """
-    with subprocess.Popen(
-        [*before, sys.executable, *map(str, words)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 def begin(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     process.stdin.write("go\n")
@@ -74,8 +51,8 @@ class TestChains:
     def test_of_each_kind(self, tmp_path: Path, kind: str, number: int) -> None:
         sign = tmp_path / "sign"
         with (
-            program(chain.__file__, kind, sign, "getsid") as process,
-            program(chain.__file__, kind, sign, "getpgid") as other,
+            started(chain.__file__, kind, sign, "getsid") as process,
+            started(chain.__file__, kind, sign, "getpgid") as other,
             process_numbered(process.pid) as subject,
         ):
             begin(process)
@@ -98,7 +75,7 @@ class TestChains:
         """The target is the first process of a pid namespace; the chain is in another below that."""
         sign = tmp_path / "sign"
         words = (chain.__file__, kind, sign, "getsid")
-        with program("-c", NESTED, *words, before=UNSHARED) as process:
+        with started("-c", NESTED, *words, before=UNSHARED) as process:
             [first] = children_of(process.pid)
             begin(process)
             with process_numbered(first) as subject:
@@ -157,12 +134,12 @@ class TestWhoIsLeftBehind:
     def test_belongs(self, tmp_path: Path, kind: str) -> None:
         first, second = tmp_path / "first", tmp_path / "second"
         tracer = EbpfTracer()
-        with program("-c", FAMILY, kind, first, second) as process:
+        with started("-c", FAMILY, kind, first, second) as process:
             target, middle, youngest = family(process.pid)
             number = tracer.begin(Target(pid=target, unconfined=True, running=True))
             try:
-                os.kill(middle, signal.SIGKILL)
-                wait_for(lambda: parent_of(youngest) == process.pid)
+                end(middle)
+                assert parent_of(youngest) == process.pid
                 first.touch()
                 if kind == "forks":
                     wait_for(lambda: youngest not in children_of(process.pid))
@@ -182,10 +159,10 @@ class TestWhoIsLeftBehind:
 
     def test_before_it_is_no_descendant(self, tmp_path: Path) -> None:
         tracer = EbpfTracer()
-        with program("-c", FAMILY, "stays", tmp_path / "first", tmp_path / "second") as process:
+        with started("-c", FAMILY, "stays", tmp_path / "first", tmp_path / "second") as process:
             target, middle, youngest = family(process.pid)
-            os.kill(middle, signal.SIGKILL)
-            wait_for(lambda: parent_of(youngest) == process.pid)
+            end(middle)
+            assert parent_of(youngest) == process.pid
             tracer.begin(Target(pid=target, unconfined=True, running=True))
             try:
                 assert tracer.settle() == 1
@@ -204,17 +181,23 @@ if os.fork() == 0:
 while True: os.wait()
 """
         tracer = EbpfTracer()
-        with program("-c", script) as process:
+        with started("-c", script) as process:
             [target] = children_of(process.pid)
             [middle] = children_of(target)
             number = tracer.begin(Target(pid=target, unconfined=True, running=True))
             try:
-                os.kill(middle, signal.SIGKILL)
-                wait_for(lambda: len(children_of(process.pid)) == MANY + 1)
+                end(middle)
+                assert len(children_of(process.pid)) == MANY + 1
                 assert tracer.settle() == MANY + 1
                 assert tracer.observe(number).losses.calls == 0
             finally:
                 tracer.close()
+
+
+def end(pid: int) -> None:
+    """Kill a process; its parent has waited for it then, and its children have another parent."""
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not state_of(pid))
 
 
 def family(reaper: int) -> tuple[int, int, int]:
@@ -251,7 +234,7 @@ sys.exit(recorder.returncode)
 def test_the_programs_are_gone_once_it_is_attached(tmp_path: Path) -> None:
     """What follows the kin of the target costs every fork and every end of the machine: not for longer than needed."""
     tracer = EbpfTracer()
-    with program("-c", "import sys\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
+    with started("-c", "import sys\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
         number = tracer.begin(Target(pid=process.pid, unconfined=True, running=True))
         try:
             during = links_of(os.getpid())
@@ -271,7 +254,7 @@ def test_without_its_programs(tmp_path: Path) -> None:
         kinship.start(lambda name: 0)
     place.write_bytes(b"\x7fELF and nothing more")
     tracer = EbpfTracer()
-    with program("-c", "import sys\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
+    with started("-c", "import sys\nprint('ready', flush=True)\nsys.stdin.readline()") as process:
         tracer.begin(Target(pid=process.pid, unconfined=True))
         try:
             with pytest.raises(TraceError, match="what runs cannot be followed"):

@@ -7,12 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from plain import SECLUDE, profile_of, record, run
+from plain import SECLUDE, call_of, profile_of, record, run, state_of, wait_for
 
 from seclude import syscalls
 from seclude.model.environment import NATIVE_ABIS
@@ -55,30 +53,16 @@ def test_a_sleep_that_is_stopped_goes_on(tmp_path: Path) -> None:
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
-        sleeping = until(lambda: call_of(pid) in ("nanosleep", "clock_nanosleep"))
-        os.kill(pid, signal.SIGSTOP)
-        stopped = until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
-        os.kill(pid, signal.SIGCONT)
-        goes_on = until(lambda: call_of(pid) == "restart_syscall")
-        os.kill(pid, signal.SIGTERM)
-        assert (sleeping, stopped, goes_on) == (True, True, True)
-    assert process.returncode == 128 + signal.SIGTERM
+        try:
+            wait_for(lambda: call_of(pid) in number("nanosleep", "clock_nanosleep"))
+            os.kill(pid, signal.SIGSTOP)
+            wait_for(lambda: state_of(pid) == "T")
+            os.kill(pid, signal.SIGCONT)
+            wait_for(lambda: call_of(pid) in number("restart_syscall"))
+        finally:
+            os.kill(pid, signal.SIGKILL)
+    assert process.returncode == 128 + signal.SIGKILL
 
 
-def until(holds: Callable[[], bool]) -> bool:
-    """Whether it holds within a minute, or before the process has ended."""
-    deadline = time.monotonic() + 60
-    try:
-        while time.monotonic() < deadline:
-            if holds():
-                return True
-            time.sleep(0.01)
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return False
-
-
-def call_of(pid: int) -> str:
-    """The call in which a process waits, "" while it runs (proc(5), /proc/PID/syscall)."""
-    number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
-    return syscalls.name_of(NATIVE_ABIS[os.uname().machine], int(number)) if number.isdigit() else ""
+def number(*names: str) -> set[int | None]:
+    return {syscalls.number_of(NATIVE_ABIS[os.uname().machine], name) for name in names}
