@@ -27,8 +27,8 @@ SECLUDE = (sys.executable, "-c", _MAIN)
 NGINX = (
     "mkdir -p /var/log/nginx; nginx -g 'daemon off;' & sleep 0.1 && kill -0 $! || exit 1; "
     "curl -s http://127.0.0.1:9/; [ $? = 7 ] || exit 1; i=0; "
-    "until curl -sf -m 2 -o /dev/null http://127.0.0.1/; do "
-    "i=$((i + 1)); [ $i -lt 50 ] && sleep 0.1 && kill -0 $! || exit 1; done; "
+    "until curl -sf -m 1 -o /dev/null http://127.0.0.1/; do "
+    "i=$((i + 1)); [ $i -lt 20 ] && sleep 0.1 && kill -0 $! || exit 1; done; "
     "nginx -s quit && wait $!"
 )
 
@@ -85,7 +85,7 @@ def test_nginx(recorder: Recorder) -> None:
     command = ("sh", "-c", NGINX)
     profile, small = recorded(recorder, *command, **run), recorder.path(".json")
     line = bed.run_arguments(*command, **run)
-    done = minimized(bed, profile, "-o", str(small), "--json", "--timeout", "20", "--", *line, timeout=880)
+    done = minimized(bed, profile, "-o", str(small), "--json", "--timeout", "5", "--", *line, timeout=880)
     values = json.loads(done.succeeded().out)
     assert values["runs"] <= values["bound"] or values["given_back"]
     assert {"execve", "bind", "listen"} <= set(values["required"]), values
