@@ -15,6 +15,7 @@ import pytest
 from catalogue import ABIS, CONTEXTS, PROCESSES, Workload, set_workload
 from ordinary import Ordinary, ordinary_user
 from plain import SECLUDE, Recorded, confined, record, run
+from receivers import kill_one_after_the_other, receiver
 
 from seclude import store
 from seclude.errors import TraceError
@@ -155,20 +156,6 @@ class TestContexts:
         assert contexts.leave(10, whole=True) == {10}
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
-
-
-def _group(pid: int) -> int:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return 0
-
-
 class TestDeaths:
     """Whoever of ours is killed, the command ends as it would have."""
 
@@ -178,32 +165,10 @@ class TestDeaths:
             [str(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def receivers(self, seclude: int) -> list[int]:
-        """Children of a seclude that are copies of it and not the command."""
-        children = Path(f"/proc/{seclude}/task/{seclude}/children").read_text().split()
-        mine = Path(f"/proc/{seclude}/cmdline").read_bytes()
-        # Whoever was killed has an empty command line, and then none at all.
-        lines = {int(each): Path(f"/proc/{each}/cmdline") for each in children}
-        return [each for each, path in lines.items() if _read(path) == mine]
-
-    def receiver(self, seclude: int, besides: Sequence[int] = ()) -> int:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for pid in self.receivers(seclude):
-                # It is one once it has a group of its own; before it may be the child that will be the command.
-                if pid not in besides and _group(pid) == pid:
-                    return pid
-            time.sleep(0.01)
-        raise AssertionError("no receiver")
-
     def test_killed_receivers_are_replaced(self, workloads: Path, tmp_path: Path) -> None:
         go = tmp_path / "go"
         process = self.started(tmp_path, workloads / "loop", "2000", go)
-        killed: list[int] = []
-        for _ in range(3):
-            killed.append(self.receiver(process.pid, killed))
-            os.kill(killed[-1], signal.SIGKILL)
-        self.receiver(process.pid, killed)
+        receiver(process.pid, kill_one_after_the_other(process.pid, 3))
         go.touch()
         out, err = process.communicate(timeout=60)
         assert (process.returncode, len(out.splitlines())) == (0, 2), err
@@ -215,7 +180,7 @@ class TestDeaths:
     def test_the_command_outlives_seclude(self, workloads: Path, tmp_path: Path) -> None:
         go, done = tmp_path / "go", tmp_path / "done"
         process = self.started(tmp_path, "sh", "-c", f"{workloads}/loop 2000 {go} && echo well > {done}")
-        receiver = self.receiver(process.pid)
+        answering = receiver(process.pid)
         process.kill()
         process.wait()
         go.touch()
@@ -223,7 +188,7 @@ class TestDeaths:
         while not (done.exists() and done.read_text() == "well\n"):
             assert time.monotonic() < deadline, "the command did not go on"
             time.sleep(0.05)
-        while Path(f"/proc/{receiver}").exists():
+        while Path(f"/proc/{answering}").exists():
             assert time.monotonic() < deadline, "the receiver did not end"
             time.sleep(0.05)
         process.communicate()
@@ -240,9 +205,9 @@ class TestDeaths:
         process = self.started(tmp_path, sys.executable, "-c", script, source, go)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        first = self.receiver(process.pid)
+        first = receiver(process.pid)
         os.kill(first, signal.SIGKILL)
-        self.receiver(process.pid, [first])
+        receiver(process.pid, [first])
         go.touch()
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
@@ -251,10 +216,7 @@ class TestDeaths:
     def test_a_receiver_that_is_killed_again_and_again_is_given_up(self, tmp_path: Path) -> None:
         """The command is told ENOSYS and does not hang; no profile is made of it unless one insists."""
         process = self.started(tmp_path, "sh", "-c", "while sleep .05; do :; done")
-        killed: list[int] = []
-        for _ in range(21):
-            killed.append(self.receiver(process.pid, killed))
-            os.kill(killed[-1], signal.SIGKILL)
+        kill_one_after_the_other(process.pid, 21)
         _, err = process.communicate(timeout=60)
         assert "calls fail from now on (ENOSYS)" in err
         assert process.returncode

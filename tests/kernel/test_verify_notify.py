@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 from catalogue import CONTEXTS, PROCESSES
 from ordinary import Ordinary, ordinary_user
 from plain import SECLUDE, confined, profile_of, record, run
+from receivers import kill_one_after_the_other, receiver
 
 from seclude import syscalls
 from seclude.trace import seccomp_notify
@@ -354,24 +353,6 @@ class TestMany:
 
 
 class TestDeaths:
-    def receiver(self, seclude: int, besides: list[int]) -> int:
-        """A child of seclude's that answers, and is not one of those: it has a group of its own and seclude's name."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            for child in Path(f"/proc/{seclude}/task/{seclude}/children").read_text().split():
-                try:
-                    same = (
-                        Path(f"/proc/{child}/cmdline").read_bytes()
-                        == Path(f"/proc/{seclude}/cmdline").read_bytes()
-                    )
-                    group = os.getpgid(int(child))
-                except OSError:
-                    continue
-                if same and group == int(child) and group not in besides:
-                    return group
-            time.sleep(0.01)
-        raise AssertionError("no receiver")
-
     def test_killed_receivers_are_replaced(self, workloads: Path, tmp_path: Path) -> None:
         """What was refused before is known, and what is refused afterwards is still refused and named."""
         go = tmp_path / "go"
@@ -411,11 +392,7 @@ class TestDeaths:
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        killed: list[int] = []
-        for _ in range(3):
-            killed.append(self.receiver(process.pid, killed))
-            os.kill(killed[-1], signal.SIGKILL)
-        self.receiver(process.pid, killed)
+        receiver(process.pid, kill_one_after_the_other(process.pid, 3))
         go.touch()
         out, err = process.communicate(timeout=60)
         assert (process.returncode, out.split()) == (2, [str(errno.EPERM)]), err
