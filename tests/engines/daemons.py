@@ -130,9 +130,10 @@ def opened_or_skipped(missing: str, opening: Callable[[], AbstractContextManager
         yield opened
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Returns once the condition is met; AssertionError after `seconds`."""
+def wait_for(condition: Callable[[], T], seconds: float = 60) -> T:
+    """What the condition gives once that is true; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (met := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return met

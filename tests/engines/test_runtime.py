@@ -341,8 +341,8 @@ class TestKilled:
         options = ["--runtime", SLOW, "--env", f"SECLUDE_TRACE=of:{profile}"]
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(docker.run, "true", options=options)
-            wait_for(lambda: bool(self.pids(docker, "slow-runc", " create ")))
-            for pid in self.pids(docker, "slow-runc", " create "):
+            # The shell, not the launcher that becomes it: a process shows no command line while it executes.
+            for pid in wait_for(lambda: self.pids(docker, "/bin/sh ", "slow-runc", " create ")):
                 os.kill(pid, signal.SIGKILL)
             done = running.result(60)
         assert done.status in NOT_STARTED, done
