@@ -32,7 +32,7 @@ from .session import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .commandline import RunCommand
-    from .model.recording import Recording
+    from .session import Attend
     from .witness import Witness
 
 NO_NEW_PRIVILEGES = ("--security-opt", "no-new-privileges")
@@ -77,80 +77,70 @@ def verify(
     """
     if not 1 <= wishes.repeat <= MOST_RUNS:
         raise EngineError(f"{wishes.repeat} runs are out of range", hint=f"1 to {MOST_RUNS}")
-    profile = oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path)
+    trial = _Trial(
+        command=tuple(command),
+        path=path,
+        profile=oci.loads(read_text(path, limit=oci.LARGEST, error=EngineError), path),
+        settings=replace(settings, denials=True),
+        wishes=wishes,
+        progress=progress,
+        say=say,
+    )
     engine = engine_for(command).name
     if engine == "docker":
-        if wishes.tracer == "notify":
-            raise EngineError(
-                "notify does not see containers of docker", hint="verify them as root, with --tracer ebpf"
-            )
-        return _docker(command, path, profile, settings, wishes, progress)
-    settings = replace(settings, denials=True)
-    wishes = replace(wishes, tracer=notify.chosen(wishes.tracer, say))
-    container = engine == "podman"
-    if container:
-        # What cannot be proved is refused before anything runs.
-        PodmanEngine().enforced(PodmanEngine().parse(command), path)
-    expected = _expected(command, wishes, progress)
-    recorded = []
-    for _ in _runs(wishes, progress):
-        if container:
-            recorded.append(_container(command, path, settings, wishes, progress, say))
-        else:
-            recorded.append(_process(command, profile, settings, wishes, progress, say))
-    first = recorded[0].recording
-    capabilities = first.capabilities if container else own_capabilities()[0]
-    going = _leaving(command, path, settings, wishes, progress, say, first)
-    return _proof(profile, capabilities, recorded, expected, going)
+        return _docker(trial)
+    trial = replace(trial, wishes=replace(wishes, tracer=notify.chosen(wishes.tracer, say)))
+    if engine != "podman":
+        return _proof(trial, _of_process)
+    # What cannot be proved is refused before anything runs.
+    PodmanEngine().enforced(PodmanEngine().parse(command), path)
+    return _proof(trial, _of_podman)
 
 
-def _docker(
-    command: Sequence[str],
-    path: str,
-    profile: Profile,
-    settings: Settings,
-    wishes: Wishes,
-    progress: Callable[[str], None],
-) -> Proof:
-    """The same with docker, whose containers are recorded where its engine has a runtime of ours."""
-    run = docker_runs.checked(command, path)
-    try:
-        docker_recording.runtime_of(run)
-    except EngineError as error:
-        if wishes.no_new_privileges:
-            raise
-        return _from_outside(command, run, path, profile, wishes, progress, str(error))
-    docker_recording.checked(command)
-    settings = replace(settings, denials=True)
-    expected = _expected(command, wishes, progress)
-    recorded = [
-        _of_docker(command, path, settings, progress, stacks=wishes.stacks) for _ in _runs(wishes, progress)
-    ]
-    docker_runs.check_confined(run, all(each.recording.confined for each in recorded))
-    first = recorded[0].recording
+@frozen
+class _Trial:
+    """A command, the profile that it is to run under, and how; whom to tell."""
+
+    command: tuple[str, ...]
+    path: str
+    profile: Profile
+    settings: Settings
+    wishes: Wishes
+    progress: Callable[[str], None]
+    say: Callable[[str], None]
+
+    def expected(self) -> int:
+        """The exit status to have, from a run without the profile where nobody said."""
+        if self.wishes.expected is not None:
+            return self.wishes.expected
+        self.progress("a run without the profile, to know its exit status")
+        return run_plain(self.command)
+
+    def runs(self) -> Iterator[int]:
+        """The number of each run under the profile, announced."""
+        for number in range(1, self.wishes.repeat + 1):
+            self.progress(f"run {number} of {self.wishes.repeat} under the profile")
+            yield number
+
+
+def _proof(trial: _Trial, run: Callable[[_Trial, Sequence[str]], Recorded]) -> Proof:
+    """What recorded runs under the profile prove; `run` makes one, of a container with these options besides."""
+    expected = trial.expected()
+    recorded = [run(trial, ()) for _ in trial.runs()]
+    recordings = [each.recording for each in recorded]
+    first = recordings[0]
+    process = first.engine == PROCESS_ENGINE
     going: Leaving | NotMeasured
-    if wishes.no_new_privileges and not first.no_new_privileges:
-        progress("a run with no-new-privileges")
-        with_it = _of_docker(command, path, settings, progress, stacks=False, options=NO_NEW_PRIVILEGES)
-        going = left(first, with_it.recording)
+    if trial.wishes.no_new_privileges and not process and not first.no_new_privileges:
+        trial.progress("a run with no-new-privileges")
+        quiet = replace(trial, wishes=replace(trial.wishes, stacks=False))
+        going = left(first, run(quiet, NO_NEW_PRIVILEGES).recording)
     else:
         going = leaving(first, baselines())
-    return _proof(profile, first.capabilities, recorded, expected, going)
-
-
-def _proof(
-    profile: Profile,
-    capabilities: tuple[str, ...],
-    recorded: Sequence[Recorded],
-    expected: int,
-    going: Leaving | NotMeasured,
-) -> Proof:
-    """What the recorded runs under the profile prove; `capabilities` is the bounding set that they had."""
-    recordings = [each.recording for each in recorded]
     return Proof(
         verification=verification(
-            profile,
-            _environment(capabilities),
+            trial.profile,
+            _environment(own_capabilities()[0] if process else first.capabilities),
             recordings,
             [denial for recording in recordings for denial in recording.denials],
             known=_known(),
@@ -162,23 +152,31 @@ def _proof(
     )
 
 
-def _from_outside(
-    command: Sequence[str],
-    run: RunCommand,
-    path: str,
-    profile: Profile,
-    wishes: Wishes,
-    progress: Callable[[str], None],
-    why: str,
-) -> Proof:
+def _docker(trial: _Trial) -> Proof:
+    """The same with docker, whose containers are recorded where its engine has a runtime of ours."""
+    if trial.wishes.tracer == "notify":
+        raise EngineError(
+            "notify does not see containers of docker", hint="verify them as root, with --tracer ebpf"
+        )
+    run = docker_runs.checked(trial.command, trial.path)
+    try:
+        docker_recording.runtime_of(run)
+    except EngineError as error:
+        if trial.wishes.no_new_privileges:
+            raise
+        return _from_outside(trial, run, str(error))
+    docker_recording.checked(trial.command)
+    return _proof(trial, _of_docker)
+
+
+def _from_outside(trial: _Trial, run: RunCommand, why: str) -> Proof:
     """The proof of a container of docker's that is not recorded, and why: which calls were made is not known."""
-    expected = _expected(command, wishes, progress)
-    watched = [
-        docker_runs.run_under(run, path, progress, stacks=wishes.stacks) for _ in _runs(wishes, progress)
-    ]
+    expected = trial.expected()
+    stacks = trial.wishes.stacks
+    watched = [docker_runs.run_under(run, trial.path, trial.progress, stacks=stacks) for _ in trial.runs()]
     return Proof(
         verification=verification(
-            profile,
+            trial.profile,
             _environment(docker_runs.capabilities(run)),
             NotRecorded(reason="with docker", why=why),
             [denial for each in watched for denial in each.denials],
@@ -191,20 +189,6 @@ def _from_outside(
     )
 
 
-def _expected(command: Sequence[str], wishes: Wishes, progress: Callable[[str], None]) -> int:
-    """The exit status to have, from a run without the profile where nobody said."""
-    if wishes.expected is not None:
-        return wishes.expected
-    progress("a run without the profile, to know its exit status")
-    return run_plain(command)
-
-
-def _runs(wishes: Wishes, progress: Callable[[str], None]) -> Iterator[int]:
-    for number in range(1, wishes.repeat + 1):
-        progress(f"run {number} of {wishes.repeat} under the profile")
-        yield number
-
-
 def _environment(capabilities: tuple[str, ...]) -> Environment:
     return Environment(machine=platform.machine(), kernel=platform.release(), capabilities=capabilities)
 
@@ -214,94 +198,48 @@ def _known() -> Sequence[str]:
     return sorted(syscalls.names(NATIVE_ABIS.get(platform.machine(), "x86_64")))
 
 
-def _container(
-    command: Sequence[str],
-    path: str,
-    settings: Settings,
-    wishes: Wishes,
-    progress: Callable[[str], None],
-    say: Callable[[str], None],
-    options: Sequence[str] = (),
-) -> Recorded:
-    if wishes.tracer == "notify":
+def _of_podman(trial: _Trial, options: Sequence[str]) -> Recorded:
+    command, path, settings, progress = trial.command, trial.path, trial.settings, trial.progress
+    if trial.wishes.tracer == "notify":
+        stacks = trial.wishes.stacks
         return notify.record_podman(
-            command, settings, progress, say, {}, profile=path, options=options, stacks=wishes.stacks
+            command, settings, progress, trial.say, {}, profile=path, options=options, stacks=stacks
         )
-    witnesses: list[Witness] = []
-    recorded = record_podman(
-        command,
-        settings,
-        progress,
-        "",
-        profile=path,
-        options=options,
-        attend=attending(witnesses) if wishes.stacks else None,
+    return _attended(
+        trial,
+        lambda attend: record_podman(
+            command, settings, progress, "", profile=path, options=options, attend=attend
+        ),
     )
-    return with_stacks(recorded, witnesses)
 
 
-def _of_docker(
-    command: Sequence[str],
-    path: str,
-    settings: Settings,
-    progress: Callable[[str], None],
-    *,
-    stacks: bool,
-    options: Sequence[str] = (),
-) -> Recorded:
-    """One run of a container of docker's under the profile, recorded. Raises SecludeError."""
-    witnesses: list[Witness] = []
-    recorded = docker_recording.record_docker(
-        command,
-        settings,
-        progress,
-        "",
-        profile=path,
-        options=options,
-        attend=attending(witnesses) if stacks else None,
+def _of_docker(trial: _Trial, options: Sequence[str]) -> Recorded:
+    command, path, settings, progress = trial.command, trial.path, trial.settings, trial.progress
+    recorded = _attended(
+        trial,
+        lambda attend: docker_recording.record_docker(
+            command, settings, progress, "", profile=path, options=options, attend=attend
+        ),
     )
-    recorded = with_stacks(recorded, witnesses)
+    docker_runs.check_confined(docker_runs.checked(command, path), recorded.recording.confined)
     return replace(recorded, recording=docker_runs.named(recorded.recording))
 
 
-def _process(
-    command: Sequence[str],
-    profile: Profile,
-    settings: Settings,
-    wishes: Wishes,
-    progress: Callable[[str], None],
-    say: Callable[[str], None],
-) -> Recorded:
-    if wishes.tracer == "notify":
+def _of_process(trial: _Trial, _options: Sequence[str]) -> Recorded:
+    command, profile, settings, progress = trial.command, trial.profile, trial.settings, trial.progress
+    if trial.wishes.tracer == "notify":
+        stacks = trial.wishes.stacks
         return notify.record_process(
-            command, settings, progress, say, {}, profile=profile, stacks=wishes.stacks
+            command, settings, progress, trial.say, {}, profile=profile, stacks=stacks
         )
-    witnesses: list[Witness] = []
     with confinement(profile, announced=True) as confine:
-        recorded = record_process(
-            command,
-            settings,
-            progress,
-            {},
-            confine=confine,
-            attend=attending(witnesses) if wishes.stacks else None,
+        return _attended(
+            trial,
+            lambda attend: record_process(command, settings, progress, {}, confine=confine, attend=attend),
         )
-    return with_stacks(recorded, witnesses)
 
 
-def _leaving(
-    command: Sequence[str],
-    path: str,
-    settings: Settings,
-    wishes: Wishes,
-    progress: Callable[[str], None],
-    say: Callable[[str], None],
-    recording: Recording,
-) -> Leaving | NotMeasured:
-    if not wishes.no_new_privileges or recording.engine == PROCESS_ENGINE or recording.no_new_privileges:
-        return leaving(recording, baselines())
-    progress("a run with no-new-privileges")
-    quiet = replace(wishes, stacks=False)
-    return left(
-        recording, _container(command, path, settings, quiet, progress, say, NO_NEW_PRIVILEGES).recording
-    )
+def _attended(trial: _Trial, record: Callable[[Attend | None], Recorded]) -> Recorded:
+    """What `record` gives, with the stacks of what was denied where those are wished for."""
+    witnesses: list[Witness] = []
+    return with_stacks(record(attending(witnesses) if trial.wishes.stacks else None), witnesses)
