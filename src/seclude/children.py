@@ -83,7 +83,10 @@ def signals_left_to(child: Child) -> Iterator[list[int]]:
 
     def pass_on(number: int, _: object) -> None:
         heard.append(number)
-        os.kill(child.pid, number)
+        try:
+            os.kill(child.pid, number)
+        except ProcessLookupError:
+            pass  # it has ended, and we have waited for it
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGQUIT)}
     before |= {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}

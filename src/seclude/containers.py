@@ -215,13 +215,14 @@ def _clear_stillborn(tracer: EbpfTracer, registrations: Registrations) -> None:
 def stillborn_recording(places: Places, path: str) -> Recording | None:
     """The recording of the container that failed to start after our hook, to be written to `path`; None if none is."""
     tracer = EbpfTracer(bpffs=places.bpffs)
-    numbers = tracer.stillborn()
-    try:
-        for registration in Registrations(places.state):
-            if registration.number in numbers and registration.request.recording == path:
-                return recording_of(registration, tracer)
-    finally:
-        tracer.close()
+    with Registrations(places.state) as registrations:  # so that nobody takes the recorder away meanwhile
+        try:
+            numbers = tracer.stillborn()
+            for registration in registrations:
+                if registration.number in numbers and registration.request.recording == path:
+                    return recording_of(registration, tracer)
+        finally:
+            tracer.close()
     return None
 
 

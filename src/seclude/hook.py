@@ -98,8 +98,18 @@ def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ..
         _check_alone(request, container, Registrations(places.state))
         # Pods are made by users of an interface, whatever the hooks file says.
         places = replace(places, trusted=False)
+    elif places.trusted and _is_over(request.recording, places.state):
+        return ()  # the container is started once more
     containers.begin(container, pid, str(state.get("bundle", "")), request, places)
     return ()
+
+
+def _is_over(recording: str, state: str) -> bool:
+    """Whether a `seclude record`, which gave this recording a directory of its own, has ended and taken that away."""
+    session = os.path.dirname(recording)
+    return session.startswith(os.path.join(os.path.realpath(state), "session-")) and not os.path.lexists(
+        session
+    )
 
 
 def _check_alone(request: Request, container: str, registrations: Iterable[Registration]) -> None:

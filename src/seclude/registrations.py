@@ -186,6 +186,10 @@ class Registrations:
             names = os.listdir(self.directory)
         except FileNotFoundError:
             return ()
+        except OSError as error:
+            raise TraceError(
+                f"{self.directory} cannot be read: {os.strerror(error.errno or 0)}", hint="run as root"
+            ) from error
         return tuple(sorted(container for container in map(_container_of, names) if container))
 
     def __iter__(self) -> Iterator[Registration]:

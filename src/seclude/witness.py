@@ -33,6 +33,9 @@ PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37  # include/uapi/linux/pr
 PAUSE = 1_000_000_000
 """ns for which the kernel may stop processes after we were last seen alive."""
 
+STOPPING = 0.1
+"""Seconds within which the kernel stops a process that it has said it stops."""
+
 MOST_STACKS = 1024
 """Stacks that are read in one watch: each may stop a process, and py-spy takes a while."""
 
@@ -106,6 +109,8 @@ class Witness:
                 for sighting in sightings:
                     if self._read(sighting):
                         stopped.append(sighting)
+            for sighting in stopped:
+                await_stop(sighting)
         except OSError:
             pass
         finally:
@@ -196,6 +201,31 @@ def processes_in(namespace: int) -> Iterator[int]:
                 yield pid
         except OSError:
             continue
+
+
+def await_stop(sighting: Sighting) -> None:
+    """Return once the thread is stopped: the kernel side notes it, then sends SIGSTOP.
+
+    A SIGCONT that came in between would be lost, and the process stay stopped.
+    """
+    deadline = time.monotonic() + STOPPING
+    while sighting.paused and not _stops(sighting.denial.pid, sighting.denial.tid):
+        if time.monotonic() > deadline:
+            return  # somebody else has let it go on
+        time.sleep(0.001)
+
+
+def _stops(pid: int, tid: int) -> bool:
+    """Whether a thread is stopped, is about to be (proc(5), SigPnd), or has ended."""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/status", "rb") as file:
+            fields = dict(line.split(b":", 1) for line in file.read().splitlines() if b":" in line)
+        pending = int(fields[b"SigPnd"], 16)
+        return fields[b"State"].split()[0] in (b"T", b"t", b"Z", b"X") or bool(
+            pending >> signal.SIGSTOP - 1 & 1
+        )
+    except (OSError, KeyError, ValueError, IndexError):
+        return True
 
 
 def resume(sightings: Sequence[Sighting]) -> None:

@@ -130,6 +130,8 @@ class TestUsage:
         [
             (("record",), "Missing argument"),
             (("record", "--", "ls"), "nothing would be written"),
+            (("record", "-o", "-", "--", "true"), "standard output is no place"),
+            (("record", "--recording", "-", "--", "true"), "standard output is no place"),
             (("record", "-o"), "requires an argument"),
             (("run", "ls"), "Missing option"),
             (("generate", "-o", "/tmp/x"), "Missing argument"),

@@ -127,6 +127,19 @@ class TestStates:
         assert run(state, places) == ()
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_container_whose_recording_is_over_starts_unrecorded(self, tmp_path):
+        """Only that of a `seclude record`, whose directory is gone: any other output must have one."""
+        places = places_of(["--state-dir", str(tmp_path)])
+
+        def start(recording):
+            return run({"id": "x", "pid": 1, "annotations": {RECORDING: str(recording)}}, places)
+
+        assert start(tmp_path / "session-gone" / "recording.json") == ()
+        (tmp_path / "session-here").mkdir()
+        for other in ("session-here/recording.json", "other/recording.json"):
+            with pytest.raises(SecludeError):
+                start(tmp_path / other)
+
 
 class TestPlaces:
     def test_defaults(self):

@@ -63,6 +63,12 @@ def test_before_there_is_a_directory(place):
     assert not os.path.exists(place)
 
 
+def test_no_directory_that_can_be_read(tmp_path):
+    (tmp_path / "state").touch()
+    with pytest.raises(TraceError, match="state cannot be read: Not a directory"):
+        Registrations(str(tmp_path / "state")).containers()
+
+
 def test_private_to_us(place):
     with Registrations(place):
         assert os.stat(place).st_mode & 0o777 == 0o700

@@ -12,7 +12,7 @@ from .. import bpffs, store
 from ..baseline import automatic, calls_of
 from ..belated import belated
 from ..conditions import LEVELS
-from ..errors import ProfileError
+from ..errors import OutputError, ProfileError
 from ..formats import oci
 from ..inputs import read_text
 from ..model.profile import Profile
@@ -163,6 +163,10 @@ def absolute(path: str) -> str:
 
 def checked_outputs(profile: str, recording: str) -> tuple[Output | None, Output | None]:
     """Where the two are written, None for one without a path; raises OutputError where that cannot be."""
+    if "-" in (profile, recording):
+        raise OutputError(
+            "-: standard output is no place for it", hint="name a file; one of that name is ./-"
+        )
     outputs = (
         Output(absolute(profile), "seccomp profile", oci.looks_like_profile) if profile else None,
         Output(absolute(recording), "recording", store.looks_like_recording) if recording else None,

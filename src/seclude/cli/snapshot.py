@@ -14,7 +14,11 @@ from .options import checked_outputs, output_options, place_options, synthesis_o
 
 @click.command(epilog="Example: seclude snapshot web -o so-far.json")
 @click.option(
-    "--output", "-o", default="", metavar="PROFILE", help="Write the profile here, not to standard output."
+    "--output",
+    "-o",
+    default="",
+    metavar="PROFILE",
+    help="Write the profile here; - is standard output, as it is without --recording.",
 )
 @click.option("--recording", default="", metavar="FILE", help="Write the recording so far here.")
 @synthesis_options
@@ -43,6 +47,8 @@ def command(
     """
     need_root()
     console = Console(quiet=quiet, as_json=as_json)
+    shown = output == "-" or not (output or recording)
+    output = "" if output == "-" else output
     profile_output, kept = checked_outputs(output, recording)
     identity = recorded_container(container, state_dir)
     request, seen = containers.snapshot(
@@ -51,7 +57,7 @@ def command(
     if kept is not None:
         kept.write(store.dumps(seen))
     notes: tuple[str, ...] = ()
-    if profile_output is not None or kept is None:
+    if profile_output is not None or shown:
         synthesis = synthesized(
             [seen],
             base=base or request.base,

@@ -80,7 +80,8 @@ def _inspect(engine: str, name: str) -> Running | str:
     try:
         [entry] = json.loads(done.stdout)
         state = entry["State"]
-        pid = int(state["Pid"]) if state["Running"] else 0
+        # Of a container that is paused podman says that it does not run, docker that it does.
+        pid = int(state["Pid"]) if state["Running"] or state.get("Paused") else 0
         return Running(
             engine=engine,
             identity=str(entry["Id"]),

@@ -332,8 +332,9 @@ class EbpfTracer:
         if self._watcher is None and self._watch_is_pinned():
             from .watch import DenialWatch
 
-            self._watcher = DenialWatch(library=self._library_())
-            self._watcher.open(self._pins)
+            watcher = DenialWatch(library=self._library_())
+            watcher.open(self._pins)  # which fails where somebody has just taken the recorder away
+            self._watcher = watcher
         return self._watcher
 
     # Maps

@@ -84,6 +84,8 @@ class KeptDenials:
         if known is not None or index >= DENIALS:
             return known
         python, native = self._stacks_of(process, call)
+        # In this order: should we be killed in between, nobody else uses the same count.
+        self._page.words[page_of.NEXT_DENIAL] = index + 1
         self._journal.add(
             Denied(
                 index=index,
@@ -102,7 +104,6 @@ class KeptDenials:
                 arguments=tuple(call.arguments),
             )
         )
-        self._page.words[page_of.NEXT_DENIAL] = index + 1
         self._indices[key] = index
         return index
 

@@ -71,8 +71,9 @@ class KeptCalls:
             executable=executable,
             arguments=tuple(arguments),
         )
-        self._journal.add(entry)
+        # In this order: should we be killed in between, nobody else uses the same count.
         self._words[page_of.NEXT] = index + 1
+        self._journal.add(entry)
         self._entries[key] = index
         return index
 

@@ -132,7 +132,7 @@ class _Receiver:
         self._contexts = Contexts()
         self._sets: dict[str, dict[bytes, int]] = {"": {}}
         self._kept = KeptCalls(page, journal, order.started)
-        self._before = b""
+        self._before, self._executing = b"", 0
         judgement = order.judgement
         self._rulings = None if judgement is None else Rulings(judgement)
         self._exempt = frozenset() if judgement is None else judgement.exempt
@@ -219,11 +219,13 @@ class _Receiver:
                 words[page_of.APP], words[page_of.EXECUTING] = 1, 0
                 self.others = self._sets[""]
                 return _APP
-        words[page_of.EXECUTING] = 0
+            # Others of its threads go on up to the moment of the exec, as those of a runtime in Go do.
+            if thread == self._executing:
+                words[page_of.EXECUTING] = 0  # it is back: the exec has failed
         if name in _EXECS:
             # Whichever thread calls it, the process goes on under the number of its leader.
             process = process_of(thread)
-            self._before = _image(process)
+            self._before, self._executing = _image(process), thread
             words[page_of.EXECUTING] = process
         return _RUNTIME
 
