@@ -17,6 +17,9 @@ from recording import MAIN
 from seclude import store
 from seclude.model.recording import Recording
 
+LONGEST = 120.0
+"""Seconds that it gets to attach, and to end."""
+
 
 class Attached:
     """One `seclude record --container` or `--pid` from here to the end of the block, where it is told to stop.
@@ -35,13 +38,15 @@ class Attached:
         self.profile, self.file = directory / "attached.json", directory / "attached.recording.json"
         wanted = ("record", "-o", self.profile, "--recording", self.file, *words)
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-c", MAIN, *map(str, wanted)],
+            # Whoever starts the tests under nohup has them ignore SIGHUP, and what they start as well.
+            [*prefix, "env", "--default-signal=HUP", sys.executable, "-c", MAIN, *map(str, wanted)],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
         self.lines: list[str] = []
+        self._told = "--duration" in wanted  # to end
 
     @property
     def pid(self) -> int:
@@ -53,36 +58,46 @@ class Attached:
 
     def __enter__(self) -> Attached:
         """Returns once it is attached; AssertionError with what it said if it never is."""
-        assert self._process.stderr is not None
-        watchdog = threading.Timer(60, self._process.kill)
-        watchdog.start()
-        try:
-            for line in self._process.stderr:
-                self.lines.append(line.rstrip("\n"))
-                if "attached to" in line:
-                    return self
-        finally:
-            watchdog.cancel()
-        raise AssertionError("\n".join(self.lines))
+        if self._read("attached to"):
+            return self
+        self.wait()
+        raise AssertionError(self.said)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.poll() is None and "--duration" not in self._process.args:  # type: ignore[operator]
+        # A second signal may come when it has heard enough of the first to let the next one end it.
+        if not self._told:
             self.stop()
         self.wait()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
+        self._told = True
         self._process.send_signal(number)
 
     def wait(self) -> None:
-        """To its end."""
+        """To its end; killed if that takes too long."""
+        self._read()
+        self._process.wait(LONGEST)
+
+    def _read(self, wanted: str | None = None) -> bool:
+        """Read what it says up to a line with `wanted`, or to its end; whether there was such a line.
+
+        Every line is read here, none by communicate(): that would miss what the reader of lines has in store.
+        """
+        assert self._process.stderr is not None
+        watchdog = threading.Timer(LONGEST, self._process.kill)
+        watchdog.start()
         try:
-            _, rest = self._process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            raise
-        self.lines += rest.splitlines()
+            for line in self._process.stderr:
+                self.lines.append(line.rstrip("\n"))
+                if wanted is not None and wanted in line:
+                    return True
+        finally:
+            watchdog.cancel()
+        return False
 
     @property
     def said(self) -> str:

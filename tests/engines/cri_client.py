@@ -112,7 +112,7 @@ class Pod:
 
     def execute(self, container: str, *command: str) -> tuple[int, str, str]:
         """`kubectl exec`: exit status, standard output, standard error."""
-        request = _messages.ExecSyncRequest(container_id=container, cmd=list(command), timeout=20)
+        request = _messages.ExecSyncRequest(container_id=container, cmd=list(command), timeout=60)
         done = self._cri.call("ExecSync", request)
         return done.exit_code, done.stdout.decode(), done.stderr.decode()
 
@@ -139,7 +139,7 @@ class Cri:
     def call(self, method: str, request: Any) -> Any:
         """One call; raises CriError."""
         try:
-            return getattr(self._stub, method)(request, timeout=60)
+            return getattr(self._stub, method)(request, timeout=120)
         except grpc.RpcError as error:
             raise CriError(error.details()) from error
 

@@ -74,7 +74,7 @@ class DaemonBed(ABC):
             self._engine.wait(60)
         except subprocess.TimeoutExpired:
             self._engine.kill()
-            self._engine.wait(5)
+            self._engine.wait(60)
 
     @abstractmethod
     def _remove_containers(self) -> list[str]:
@@ -85,9 +85,9 @@ class DaemonBed(ABC):
         found = self._remove_containers()
         self._end()
         deadline = time.monotonic() + 60
-        while processes_below(self.directory) and time.monotonic() < deadline:
+        while (processes := processes_below(self.directory)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        found += [f"process {line}" for line in processes_below(self.directory)]
+        found += [f"process {line}" for line in processes]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return found + [line for line in mounts if f" {self.directory}/{self.MOUNTED}" in line]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemons import PATH, DaemonBed, Unsupported, missing_of, open_daemon_bed
+from daemons import PATH, DaemonBed, Unsupported, missing_of, open_daemon_bed, wait_for
 from podman_bed import Result
 from podman_config import SCRIPT
 
@@ -140,6 +140,10 @@ class DockerBed(DaemonBed):
             yield name
         finally:
             self.docker("rm", "--force", name)
+
+    def wait_for_removal(self) -> None:
+        """Returns once there is no container: the engine removes one of `--rm` after it has told of its end."""
+        wait_for(lambda: self.docker("ps", "--all", "--quiet").succeeded().out == "")
 
     def _remove_containers(self) -> list[str]:
         found = [f"container {each}" for each in self.docker("ps", "--all", "--quiet").succeeded().lines]

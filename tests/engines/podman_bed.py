@@ -65,13 +65,23 @@ def processes_below(directory: Path) -> list[str]:
     """Processes with a bed's directory in their command line: the engine's own, and those of its containers."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            line = (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
+        line = _command_line(entry)
         if f"{directory}/".encode() in line and entry.name != str(os.getpid()):
             found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
     return found
+
+
+def _command_line(process: Path) -> bytes:
+    """The command line of a process below /proc; empty for one that has none: it has ended, or is the kernel's."""
+    deadline = time.monotonic() + 5
+    try:
+        while not (line := (process / "cmdline").read_bytes()) and time.monotonic() < deadline:
+            # Amid execve(2) the new program, which only a program has, is there before its command line.
+            (process / "exe").readlink()
+            time.sleep(0.001)
+    except OSError:
+        return b""
+    return line
 
 
 class Bed:
@@ -189,20 +199,22 @@ class Bed:
             for name in rule.get("names") or [rule["name"]]
         )
 
-    def remains(self) -> list[str]:
-        """What is still there that a container or a recorder should have taken away."""
+    def remains(self, processes: Sequence[str] | None = None) -> list[str]:
+        """What is still there that a container or a recorder should have taken away; `processes`: as found before."""
+        if processes is None:
+            processes = processes_below(self.directory)
         found = [f"container {line}" for line in self.podman("ps", "--all", "--quiet").succeeded().lines]
         found += [f"mount {path}" for path in self._mounts() if path != str(self.bpffs)]
         found += [f"pinned {path}" for path in sorted(self.bpffs.rglob("*")) if path.name not in _BPFFS_OWN]
-        return found + [f"process {pid}" for pid in processes_below(self.directory)]
+        return found + [f"process {pid}" for pid in processes]
 
     def close(self) -> list[str]:
         """Ends and removes all that was started, then the bed; gives what remained in spite of that."""
         removed = self.podman("rm", "--all", "--force", "--time", "0")
         deadline = time.monotonic() + 60
-        while processes_below(self.directory) and time.monotonic() < deadline:
+        while (processes := processes_below(self.directory)) and time.monotonic() < deadline:
             time.sleep(0.05)  # conmon ends a moment after its container
-        found = self.remains()
+        found = self.remains(processes)
         if removed.status:
             found.append(str(removed))
         assert self._holder.stdin is not None

@@ -15,7 +15,7 @@ import docker_bed
 import pytest
 from attached import Attached
 from catalogue import SET_CALLS, SLEEPER, set_workload
-from daemons import opened_or_skipped
+from daemons import opened_or_skipped, wait_for
 from docker_bed import DockerBed, open_docker_bed
 from podman_bed import WORKLOADS_DIR
 from programs import IMAGE
@@ -27,14 +27,16 @@ from seclude.startup import STARTING
 pytestmark = pytest.mark.engine
 
 Attach = Callable[..., Attached]
-DAEMON = "while :; do mkdir /tmp/a; rmdir /tmp/a; sleep 0.05; done"
+DAEMON = "while :; do mkdir /tmp/a; rmdir /tmp/a; echo >>/tmp/daemon; sleep 0.05; done"
 TREE = f"""
-(while :; do ln -s x /tmp/b; rm /tmp/b; sleep 0.05; done) &
+(while :; do ln -s x /tmp/b; rm /tmp/b; echo >>/tmp/child; sleep 0.05; done) &
 (setsid sh -c '{DAEMON}' &)
 echo ready
-while :; do read -t 0.1 line; done
+while :; do read -t 0.1 line; echo >>/tmp/first; sleep 0.05; done
 """
 """A child, an orphan in a session of its own, and a first process: mkdir, symlink and poll are called by one each."""
+LOOPS = ("first", "child", "daemon")
+"""Files in /tmp that get a line at the end of each turn of these three."""
 
 
 @pytest.fixture
@@ -54,6 +56,22 @@ def first_process(recorder: Recorder, container: str) -> int:
     return int(shown.out)
 
 
+def turned(pid: int, *loops: str) -> None:
+    """Returns once each of the loops has made a whole turn from now on, in the container with this first process."""
+    files = [Path(f"/proc/{pid}/root/tmp/{loop}") for loop in loops]
+
+    def turns() -> list[int]:
+        return [file.stat().st_size if file.exists() else 0 for file in files]
+
+    before = turns()  # each is amid a turn, of which we do not know what it did already
+    wait_for(lambda: all(now >= then + 2 for then, now in zip(before, turns(), strict=True)), 120)
+
+
+def stopped(pid: int) -> bool:
+    """Whether the process is stopped (proc(5), stat, state T)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def remove(recorder: Recorder, *containers: str) -> None:
     recorder.bed.podman("rm", "--force", "--time", "0", *containers).succeeded()
 
@@ -65,8 +83,9 @@ class TestPodman:
     ) -> None:
         container = recorder.bed.start("sh", "-c", TREE, runtime=runtime, seccomp=seccomp)
         recorder.bed.wait_for_line(container, "ready")
-        with attach("--container", container[:20], "--duration", "1.5") as attached:
-            pass
+        pid = first_process(recorder, container)
+        with attach("--container", container[:20]) as attached:
+            turned(pid, *LOOPS)
         remove(recorder, container)
         recording = attached.recording
         assert (attached.status, recording.losses.calls, recording.attached) == (0, 0, True), attached.said
@@ -86,7 +105,7 @@ class TestPodman:
     def test_the_profile_says_what_is_missing(self, recorder: Recorder, runtime: str, attach: Attach) -> None:
         """Start-up calls are missing; with the baseline that is added a program gets to its main."""
         container = recorder.bed.start("sh", "-c", DAEMON, runtime=runtime)
-        with attach("--container", container, "--duration", "1") as attached:
+        with attach("--container", container, "--duration", "3") as attached:
             pass
         remove(recorder, container)
         assert "what it calls only to start is missing" in attached.said
@@ -97,7 +116,7 @@ class TestPodman:
         assert started.status not in (125, 126, 127), started
 
     def test_who_enters_later(self, recorder: Recorder, runtime: str, attach: Attach) -> None:
-        container = recorder.bed.start("sleep", "60", runtime=runtime)
+        container = recorder.bed.start("sleep", "600", runtime=runtime)
         workload = set_workload(7)
         with attach("--container", container) as attached:
             recorder.bed.podman("exec", container, *workload.argv(WORKLOADS_DIR))
@@ -120,8 +139,9 @@ class TestPodman:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_signals_end_the_recording(self, recorder: Recorder, attach: Attach, number: int) -> None:
         container = recorder.bed.start("sh", "-c", DAEMON)
+        pid = first_process(recorder, container)
         with attach("--container", container) as attached:
-            time.sleep(0.5)
+            turned(pid, "daemon")
             attached.stop(number)
         alive = recorder.bed.podman("inspect", "--format", "{{.State.Running}}", container).out
         remove(recorder, container)
@@ -143,8 +163,9 @@ class TestPodman:
         """As for a rootless container, which the root's podman does not know."""
         container = recorder.bed.start("sh", "-c", TREE, runtime=runtime)
         recorder.bed.wait_for_line(container, "ready")
-        with attach("--pid", str(first_process(recorder, container)), "--duration", "1") as attached:
-            pass
+        pid = first_process(recorder, container)
+        with attach("--pid", str(pid)) as attached:
+            turned(pid, *LOOPS)
         remove(recorder, container)
         recording = attached.recording
         assert recording.names("app") >= {"mkdir", "symlink", "poll"}
@@ -153,9 +174,10 @@ class TestPodman:
     def test_in_the_pid_namespace_of_the_host(self, recorder: Recorder, attach: Attach) -> None:
         container = recorder.bed.start("sh", "-c", TREE, options=["--pid", "host"])
         recorder.bed.wait_for_line(container, "ready")
+        pid = first_process(recorder, container)
         with attach("--container", container) as attached:
             recorder.bed.podman("exec", container, "/workloads/set", "3")
-            time.sleep(1)
+            turned(pid, *LOOPS)
         remove(recorder, container)
         assert attached.recording.names("app") >= {"mkdir", "symlink", "poll", *set_workload(3).native}
 
@@ -179,11 +201,12 @@ class TestPodman:
         assert found == [{"mkdir"}, {"symlink"}, {"mkdir"}]
 
     def test_counts_arguments_and_denials(self, recorder: Recorder, attach: Attach) -> None:
-        script = "while :; do mkdir /tmp/a; rmdir /tmp/a; date -s @0; sleep 0.05; done"
-        container = recorder.bed.start("sh", "-c", script)
-        options = ("--counts", "--denials", "--args", "safe", "--duration", "1.5")
+        container = recorder.bed.start("sh", "-c", DAEMON.replace("sleep", "date -s @0; sleep"))
+        pid = first_process(recorder, container)
+        options = ("--counts", "--denials", "--args", "safe")
         with attach("--container", container, *options) as attached:
-            pass
+            for _ in range(2):
+                turned(pid, "daemon")
         remove(recorder, container)
         recording = attached.recording
         counts = {call.name: call.count for call in recording.calls if call.phase == "app"}
@@ -213,13 +236,16 @@ class TestRefused:
         remove(recorder, container)
 
     def test_one_that_does_nothing(self, recorder: Recorder, tmp_path: Path) -> None:
-        container = recorder.bed.start("sleep", "60")
+        container = recorder.bed.start("sleep", "600")
+        pid = first_process(recorder, container)
+        os.kill(pid, signal.SIGSTOP)  # it may be on its way to its sleep still
+        wait_for(lambda: stopped(pid))
         done = recorder.seclude("record", "-o", tmp_path / "p", "--container", container, "--duration", "0.3")
         remove(recorder, container)
         assert (done.status, "give it something to do" in done.err) == (1, True), done
 
     def test_one_that_is_recorded_from_its_start(self, recorder: Recorder, tmp_path: Path) -> None:
-        container, recorded = recorder.start("sleep", "60")
+        container, recorded = recorder.start("sleep", "600")
         self.refused(recorder, container, "is being recorded from its start", tmp_path)
         remove(recorder, container)
         assert recorded.names("app")
@@ -249,16 +275,18 @@ class TestSnapshot:
         assert recorded.names("app") >= SLEEPER.native
         assert not recorded.recording.attached
 
-    def test_by_name_to_standard_output(self, recorder: Recorder) -> None:
-        container, _ = recorder.start("sleep", "60", options=["--name", "db"])
-        done = recorder.seclude("snapshot", "db").succeeded()
+    def test_by_name_to_standard_output(self, recorder: Recorder, tmp_path: Path) -> None:
+        container, _ = recorder.start("sleep", "600", options=["--name", "db"])
+        shown = [recorder.seclude("snapshot", "db", *more, cwd=tmp_path) for more in ((), ("-o", "-"))]
         remove(recorder, container)
-        assert json.loads(done.out)["defaultAction"] == "SCMP_ACT_ERRNO"
-        assert "the recording goes on" in done.err
+        assert [*tmp_path.iterdir()] == []
+        for done in shown:
+            assert json.loads(done.succeeded().out)["defaultAction"] == "SCMP_ACT_ERRNO"
+            assert "the recording goes on" in done.err
 
     def test_refusals(self, recorder: Recorder, tmp_path: Path) -> None:
-        recorded = [recorder.start("sleep", "60")[0] for _ in range(17)]
-        other = recorder.bed.start("sleep", "60")
+        recorded = [recorder.start("sleep", "600")[0] for _ in range(17)]
+        other = recorder.bed.start("sleep", "600")
         shared = next(
             digit for digit in "0123456789abcdef" if sum(each.startswith(digit) for each in recorded) > 1
         )
@@ -373,7 +401,8 @@ def test_docker(docker: DockerBed, tmp_path: Path) -> None:
     with docker.running("web", "sh", "-c", TREE) as name:
         with Attached(tmp_path, ("--container", name), prefix=(), environment=environment) as attached:
             docker.docker("exec", name, *workload.argv(WORKLOADS_DIR))
-            time.sleep(1)
+            shown = docker.docker("inspect", "--format", "{{.State.Pid}}", name).succeeded()
+            turned(int(shown.out), *LOOPS)
         identity = docker.docker("inspect", "--format", "{{.Id}}", name).succeeded().out.strip()
     recording = attached.recording
     assert (attached.status, recording.losses.calls) == (0, 0), attached.said

@@ -27,6 +27,9 @@ OPTIONS = {
 }
 """What podman calls the conditions under which a runtime is measured."""
 
+SCHEDULING = {"getpid", "mmap", "nanosleep", "rt_sigreturn", "sched_yield", "tgkill"}
+"""What Go calls or not by how busy the machine is: a few runs of a condition may agree on it by chance."""
+
 
 def _shipped(runtime: str, *, no_new_privileges: bool) -> Baseline:
     version = ordered_version(runtime_version(runtime_path(runtime) or ""))
@@ -55,7 +58,8 @@ def test_measured_is_what_is_shipped(recorder: Recorder, runtime: str) -> None:
         assert "execve" in entry.always
         assert not set(entry.calls) & {"mount", "pivot_root", "sethostname", "seccomp", "unshare"}
         known = set(_shipped(runtime, no_new_privileges=entry.no_new_privileges).calls)
-        assert set(entry.calls) <= known, f"not in data/baselines.json: {sorted(set(entry.calls) - known)}"
+        more = set(entry.calls) - known - (SCHEDULING if runtime == "runc" else set())
+        assert not more, f"not in data/baselines.json: {sorted(more)}"
     listed = recorder.seclude("baseline", "list", "--calls", file).succeeded().out
     assert f"{entries[0].runtime} {entries[0].version}, no-new-privileges\n" in listed
     assert recorder.bed.remains() == []

@@ -119,7 +119,7 @@ def test_a_test_that_fails(repository: Repository) -> None:
 
 def test_a_test_that_hangs(repository: Repository) -> None:
     repository.configure("sleep 100", more="timeout = 2")
-    done = repository.ci(timeout=60)
+    done = repository.ci()
     assert (done.status, repository.profile.exists()) == (1, False), done
     assert "test 'first' took longer than 2 s" in done.err
 

@@ -59,7 +59,7 @@ def repository(installed_docker: DockerRecorder, tmp_path: Path) -> Iterator[Rep
     (tmp_path / ".git").mkdir()
     yield Repository(tmp_path, installed_docker)
     installed_docker.left_nothing()
-    assert installed_docker.bed.docker("ps", "--all", "--quiet").succeeded().out == ""
+    installed_docker.bed.wait_for_removal()
     assert not list(tmp_path.glob("*.new"))
 
 
@@ -132,8 +132,8 @@ def test_a_test_that_hangs(repository: Repository) -> None:
 
 def test_a_test_that_hangs_under_the_profile(repository: Repository, tmp_path: Path) -> None:
     repository.configure(
-        "[ -e /kept/once ] && sleep 100; touch /kept/once; sleep 0.1",
-        more="timeout = 15",
+        "[ -e /kept/once ] && sleep 600; touch /kept/once; sleep 0.1",
+        more="timeout = 30",
         options=f'"--volume", "{tmp_path}:/kept"',
     )
     done = repository.ci()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.engine
 
 CONFINED = ("--seccomp",)
 WAIT = "trap 'exit 7' TERM; : >/tmp/ready; while :; do sleep 0.1; done"
-LATER = "mkdir /tmp/later; trap 'exit 7' TERM; while :; do sleep 0.1; done"
+LATER = "trap 'exit 7' TERM; mkdir /tmp/later; while :; do sleep 0.1; done"
 
 
 @pytest.fixture(scope="module")

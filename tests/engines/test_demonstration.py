@@ -239,6 +239,19 @@ class TestCommand:
         done = recorder.seclude("record", "--quiet", "-o", profile, "--", *command)
         assert (done.status, done.out, done.err) == (status, "out\n", "err\n")
 
+    def test_the_container_can_be_started_again(self, recorder: Recorder, runtime: str) -> None:
+        """The hook, which is installed, finds its annotations, and nobody who waits for a recording any more."""
+        profile = recorder.path(".json")
+        command = recorder.bed.run_arguments(
+            "echo", "hi", runtime=runtime, remove=False, options=("--name", "again")
+        )
+        recorder.seclude("record", "-o", profile, "--", *command).succeeded()
+        written = profile.read_bytes()
+        again = recorder.bed.podman("start", "--attach", "again")
+        recorder.bed.podman("rm", "again").succeeded()
+        assert (again.status, again.out) == (0, "hi\n"), again
+        assert profile.read_bytes() == written
+
     def test_container_that_does_not_start(self, recorder: Recorder, runtime: str) -> None:
         profile = recorder.path(".json")
         command = recorder.bed.run_arguments("/no/such/program", runtime=runtime)

@@ -221,7 +221,7 @@ class TestWatch:
 
     def test_a_session_that_comes_in_later(self, docker: DockerBed, profile: Path) -> None:
         options = ("--security-opt", f"seccomp={profile}")
-        with docker.running("web", "sleep", "60", options=options):
+        with docker.running("web", "sleep", "600", options=options):
             command = ("/workloads/refused", "0x7fff0000", "plain", "7")
             denials = self.watch(docker, "web", *command, enough=lambda denial: denial["count"] == 7)
         assert {each["name"] for each in denials} == {"getsid"}
@@ -230,7 +230,7 @@ class TestWatch:
         assert (denial["container"], denial["native"][0]["module"]) == ("web", "refused")
 
     def test_the_default_profile_of_docker(self, docker: DockerBed) -> None:
-        with docker.running("web", "sleep", "60"):
+        with docker.running("web", "sleep", "600"):
             [denial] = self.watch(docker, "web", "date", "-s", "@0")
         assert (denial["name"], denial["arguments"][0]) == ("clock_settime", 0)  # CLOCK_REALTIME
         assert (denial["comm"], denial["action"], denial["data"]) == ("date", "SCMP_ACT_ERRNO", 1)

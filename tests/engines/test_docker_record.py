@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from catalogue import SLEEPER, set_workload
-from daemons import opened_or_skipped
+from daemons import opened_or_skipped, wait_for
 from docker_bed import IMAGE, missing
 from docker_recorder import CRUN, RUNTIME, DockerRecorder, install, open_docker_recorder
 from podman_bed import WORKLOADS_DIR, Bed
@@ -210,7 +210,7 @@ class TestCommand:
         bed = docker.bed
         line = docker.line(
             "sleep",
-            "60",
+            "600",
             options=["--detach", "--init", "--name", "entered", *docker.traced(f"of:{profile}")],
         )
         bed.host(*line).succeeded()
@@ -224,8 +224,10 @@ class TestCommand:
         profile = docker.path(".json")
         options = ["--detach", "--name", "ended", *docker.traced(f"of:{profile}")]
         docker.bed.host(*docker.line(*SLEEPER.argv(WORKLOADS_DIR), options=options)).succeeded()
+        wait_for(lambda: SLEEPER.line in docker.bed.docker("logs", "ended").succeeded().lines)
         docker.bed.docker(*command, "ended").succeeded()
         docker.settle()
+        docker.bed.wait_for_removal()  # the next one has the same name
         assert Bed.allowed(profile)
 
     def test_a_container_that_cannot_start(self, docker: DockerRecorder) -> None:
@@ -260,7 +262,7 @@ def test_minimize(docker: DockerRecorder) -> None:
     line = docker.line("ls", "/")
     docker.seclude("minimize", "-p", recorded.profile, "-o", out, *kept, "--", *line).succeeded()
     assert Bed.allowed(out) == recorded.allowed
-    assert docker.bed.docker("ps", "--all", "--quiet").succeeded().out == ""
+    docker.bed.wait_for_removal()
 
 
 class TestRefused:

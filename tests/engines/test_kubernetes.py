@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from containerd_bed import missing
 from containerd_recorder import open_containerd_recorder
+from daemons import wait_for
 from podman_bed import Bed, Result
 from recording import SOURCES
 from ruamel.yaml import YAML
@@ -222,6 +223,9 @@ class TestWhatStays:
     def test_it_ends_when_it_is_told_to(self, node: Node, bed: Bed) -> None:
         container = node.start("daemonset.yaml", "recordings")
         assert bed.podman("exec", container, "id", "-u").succeeded().out.strip() == "65534"
+        # What it waits for is its first child, which comes after its trap.
+        pid = bed.podman("inspect", "--format", "{{.State.Pid}}", container).succeeded().out.strip()
+        wait_for(lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text())
         bed.podman("stop", "--time", "30", container).succeeded()
         assert bed.podman("inspect", "--format", "{{.State.ExitCode}}", container).out.strip() == "0"
         bed.podman("rm", container)

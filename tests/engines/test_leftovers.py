@@ -14,7 +14,7 @@ pytestmark = pytest.mark.engine
 
 def test_gc_removes_what_never_saw_its_poststop(recorder: Recorder) -> None:
     bed = recorder.bed
-    container, recorded = recorder.start("sleep", "60")
+    container, recorded = recorder.start("sleep", "600")
     (status,) = recorder.status()["recordings"]
     assert (status["container"], status["state"]) == (container, "running")
     assert recorder.seclude("hook", "gc", "--json").succeeded().err.strip().endswith('{"removed": []}')
@@ -36,7 +36,7 @@ def test_gc_removes_what_never_saw_its_poststop(recorder: Recorder) -> None:
 
 
 def test_gc_leaves_running_recordings_alone_unless_told(recorder: Recorder) -> None:
-    container, _ = recorder.start("sleep", "60")
+    container, _ = recorder.start("sleep", "600")
     recorder.seclude("hook", "gc").succeeded()
     assert len(recorder.status()["recordings"]) == 1
     recorder.seclude("hook", "gc", "--all").succeeded()

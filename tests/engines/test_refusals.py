@@ -203,7 +203,7 @@ def test_another_version_is_pinned(recorder: Recorder, tmp_path: Path) -> None:
     from seclude.trace.ebpf import EbpfTracer
 
     bed = recorder.bed
-    container, _ = recorder.start("sleep", "60")
+    container, _ = recorder.start("sleep", "600")
     tracer = EbpfTracer(bpffs=str(bed.bpffs))
     number = tracer._new_number()
     try:

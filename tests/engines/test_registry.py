@@ -7,6 +7,7 @@ import hashlib
 import json
 import platform
 import shutil
+import socket
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -21,7 +22,6 @@ from registry_bed import (
     Registry,
     TokenServer,
     certificate,
-    free_port,
     missing,
     running,
     with_htpasswd,
@@ -320,6 +320,14 @@ def refused(client: Client, out: Path, match: str, *arguments, hint: str = "", e
 
 
 @pytest.fixture
+def nobody() -> Iterator[str]:
+    """A host and port that refuse connections: the port is taken, so that nobody else gets it, and not listened on."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{holder.getsockname()[1]}"
+
+
+@pytest.fixture
 def out(client: Client) -> Path:
     """A profile that is there before."""
     return client.file("out.json", profile("before"))
@@ -379,24 +387,24 @@ def test_what_is_no_profile(registry: Registry, client: Client, out: Path):
     refused(client, out, "has 1099511627776 bytes; the limit is", f"oci://{registry.host}/acme/false:large")
 
 
-def test_registries_that_are_down_or_none(client: Client, out: Path):
+def test_registries_that_are_down_or_none(client: Client, out: Path, nobody: str):
     refused(
         client,
         out,
         "cannot be reached: Connection refused",
-        f"oci://localhost:{free_port()}/a:1",
+        f"oci://{nobody}/a:1",
         hint="registry up",
     )
     refused(client, out, "cannot be reached", "oci://registry.invalid/a:1", hint="name right")
     with pytest.raises(RegistryError, match="cannot be reached"):
-        client.push(out, f"oci://localhost:{free_port()}/a:1")
+        client.push(out, f"oci://{nobody}/a:1")
 
 
-def test_files_that_are_not_replaced(registry: Registry, client: Client):
+def test_files_that_are_not_replaced(client: Client, nobody: str):
     """Said before anything is fetched."""
     (client.directory / "notes").write_text("mine")
     with pytest.raises(OutputError, match="is no seccomp profile; it is not replaced"):
-        client.pull(f"oci://localhost:{free_port()}/a:1", "-o", client.directory / "notes")
+        client.pull(f"oci://{nobody}/a:1", "-o", client.directory / "notes")
     assert (client.directory / "notes").read_text() == "mine"
 
 

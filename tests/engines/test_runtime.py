@@ -141,9 +141,9 @@ class TestPlain:
     def test_health_check(self, docker: DockerRecorder) -> None:
         seen = {}
         for runtime in ("runc", RUNTIME):
-            options = ("--health-cmd", "echo well", "--health-interval", "1s", "--health-timeout", "20s")
-            container = start(docker, runtime, "sleep", "60", options=options)
-            wait_for(lambda c=container: inspected(docker, c)["State"]["Health"]["Status"] == "healthy", 60)
+            options = ("--health-cmd", "echo well", "--health-interval", "1s", "--health-timeout", "90s")
+            container = start(docker, runtime, "sleep", "600", options=options)
+            wait_for(lambda c=container: inspected(docker, c)["State"]["Health"]["Status"] == "healthy", 120)
             [entry, *_] = inspected(docker, container)["State"]["Health"]["Log"]
             seen[runtime] = (entry["ExitCode"], entry["Output"])
             docker.bed.docker("rm", "--force", container)
@@ -319,6 +319,9 @@ class TestKilled:
     @staticmethod
     def swept(docker: DockerRecorder) -> None:
         docker.settle(2)
+        # A runtime that was killed does not take its hook along, which may only now register the container.
+        words = (" create ", "seclude.hook")
+        wait_for(lambda: not any(TestKilled.pids(docker, each) for each in words))
         docker.seclude("hook", "gc").succeeded()
         assert (docker.status()["recordings"], docker.pins()) == ([], [])
 
@@ -344,7 +347,7 @@ class TestKilled:
             # The shell, not the launcher that becomes it: a process shows no command line while it executes.
             for pid in wait_for(lambda: self.pids(docker, "/bin/sh ", "slow-runc", " create ")):
                 os.kill(pid, signal.SIGKILL)
-            done = running.result(60)
+            done = running.result()
         assert done.status in NOT_STARTED, done
         assert not profile.exists()
         docker.run("true", options=docker.traced(f"of:{profile}")).succeeded()
@@ -362,7 +365,7 @@ class TestKilled:
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
-                done = running.result(60)
+                done = running.result()
             assert done.status in (0, *NOT_STARTED), done
             assert bool(done.status) is ("Error" in done.err), done
         docker.run("true", options=docker.traced(f"of:{docker.path('.json')}")).succeeded()

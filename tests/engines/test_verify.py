@@ -14,6 +14,9 @@ from recording import MAIN, Recorder
 from watches import told, watching
 
 from seclude import syscalls
+from seclude.trace import layout
+from seclude.trace.ebpf import EbpfTracer
+from seclude.witness import Witness
 
 pytestmark = pytest.mark.engine
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flask-api"
@@ -158,7 +161,7 @@ class TestWatch:
     def container(self, bed: Bed, runtime: str, recorder: Recorder) -> Any:
         names = sorted(syscalls.names("x86_64") - {"getsid"})
         profile = bed.write_profile(recorder.path(".json"), names, architectures=["SCMP_ARCH_X86_64"])
-        identity = bed.start("sleep", "60", runtime=runtime, seccomp=profile)
+        identity = bed.start("sleep", "600", runtime=runtime, seccomp=profile)
         yield identity
         bed.podman("rm", "--force", "--time", "0", identity).succeeded()
 
@@ -202,11 +205,19 @@ def test_a_container_that_ends_during_the_watch(recorder: Recorder, bed: Bed) ->
     bed.podman("rm", "--force", "--time", "0", identity).succeeded()
 
 
+def test_a_recorder_that_goes_while_its_watch_is_taken_up(tmp_path: Path) -> None:
+    """The link is there still and the maps are not: there is no watch, at the second look as at the first."""
+    (tmp_path / "seclude").mkdir()
+    (tmp_path / "seclude" / layout.WATCH_LINK).touch()
+    with Witness(EbpfTracer(bpffs=str(tmp_path)).watch, pause=False) as witness:
+        assert [witness.look(), witness.look()] == [(), ()]
+
+
 def test_explain_reads_the_profile_of_a_container(recorder: Recorder, bed: Bed, runtime: str) -> None:
     """From the line of a log, and from what watch saw, to the rule that is missing."""
     names = sorted(syscalls.names("x86_64") - {"mkdir"})
     profile = bed.write_profile(recorder.path(".json"), names)
-    identity = bed.start("sleep", "60", runtime=runtime, seccomp=profile)
+    identity = bed.start("sleep", "600", runtime=runtime, seccomp=profile)
     try:
         said = bed.podman("exec", identity, "mkdir", "/tmp/made").err.strip()
         done = recorder.seclude("explain", "--container", identity, said)

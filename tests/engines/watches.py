@@ -28,7 +28,7 @@ def told(
     denials: list[dict[str, Any]] = []
     try:
         assert process.stdout is not None
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not (denials and enough(denials[-1])):
             assert process.poll() is None and time.monotonic() < deadline, denials
             make()
@@ -47,7 +47,7 @@ def watching(command: Sequence[str], environment: Mapping[str, str]) -> Iterator
     """A watch that holds on to the process at which it looks, up to the end of the block."""
     process = subprocess.Popen(command, env=dict(environment), stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while not any(_leads_to_a_process(each) for each in Path(f"/proc/{process.pid}/fd").iterdir()):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)

@@ -42,7 +42,7 @@ class Recorded:
 
 def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
     """A command to its end, its output caught as text."""
-    settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "errors": "replace"}
+    settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 240, "errors": "replace"}
     return subprocess.run([str(word) for word in command], **settings | options)  # type: ignore[call-overload, no-any-return]
 
 
@@ -95,7 +95,7 @@ def profile_of(
     return path
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     """Returns once the condition is met; AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -13,7 +13,7 @@ from plain import children_of
 
 def receiver(seclude: int, besides: Sequence[int] = ()) -> int:
     """A receiver of the seclude with this process id, which is none of `besides`; AssertionError if none comes."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         mine = _command(seclude)
         for pid in children_of(seclude):

@@ -14,7 +14,7 @@ from typing import Any
 from plain import SECLUDE, record, run
 
 _SERVED = "busybox httpd -f -p 127.0.0.1:{port} -h . & server=$!; "
-_WAIT = "for i in $(seq 50); do {get} && break; sleep 0.1; done; kill $server; wait $server; test -s got"
+_WAIT = "for i in $(seq 600); do {get} && break; sleep 0.1; done; kill $server; wait $server; test -s got"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,20 +35,31 @@ def running(script: str, *words: str) -> AbstractContextManager[subprocess.Popen
     return started("-c", IMPORTS + script, *words)
 
 
-def attached(directory: Path, pid: int, *options: str, status: int = 0) -> Recording:
-    """`seclude record --pid` for a second unless `options` say otherwise."""
-    profile, recording = directory / "profile.json", directory / "recording.json"
-    words = ("--duration", "1", *options)
-    done = run(*SECLUDE, "record", "--pid", str(pid), "-o", profile, "--recording", recording, *words)
-    assert done.returncode == status, done.stderr
-    return store.read(str(recording))
+def attached(directory: Path, pid: int, *others: int) -> Recording:
+    """`seclude record --pid` of a process whose threads, descendants and `others` call something again and again."""
+    with attaching(directory, pid):
+        go_on(*Tree(first=pid).processes(), *others)
+    return store.read(str(directory / "recording.json"))
+
+
+def go_on(*processes: int) -> None:
+    """Returns once each thread of these processes has slept so often from now on, and so has called what it calls."""
+    threads = [status for pid in processes for status in Path(f"/proc/{pid}/task").glob("*/status")]
+    before = list(map(slept, threads))
+    wait_for(lambda: all(slept(each) >= count + 10 for each, count in zip(threads, before, strict=True)))
+
+
+def slept(status: Path) -> int:
+    """How often a thread has given up the processor by itself (proc(5), status)."""
+    [count] = re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.M)
+    return int(count)
 
 
 @contextmanager
-def attaching(directory: Path, pid: int) -> Iterator[subprocess.Popen[str]]:
+def attaching(directory: Path, pid: int, *options: str) -> Iterator[subprocess.Popen[str]]:
     """`seclude record --pid` that has attached, up to the end of the block, where it is told to stop."""
     words = ("--pid", str(pid), "-o", directory / "profile.json", "--recording", directory / "recording.json")
-    command = [str(word) for word in (*SECLUDE, "record", *words)]
+    command = [str(word) for word in (*SECLUDE, "record", *words, *options)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as recorder:
         assert recorder.stderr is not None
         assert "attached to" in recorder.stderr.readline()
@@ -114,9 +126,9 @@ time.sleep(600)
     def test_nobody_else(self, tmp_path: Path) -> None:
         with (
             running("print('ready', flush=True)\nwhile True: os.getppid(); time.sleep(0.02)") as process,
-            running("print('ready', flush=True)\nwhile True: os.getsid(0); time.sleep(0.02)"),
+            running("print('ready', flush=True)\nwhile True: os.getsid(0); time.sleep(0.02)") as other,
         ):
-            recording = attached(tmp_path, process.pid)
+            recording = attached(tmp_path, process.pid, other.pid)
         assert "getppid" in recording.names()
         assert "getsid" not in recording.names()
 
@@ -125,22 +137,34 @@ time.sleep(600)
         script = """
 for own in (os.getuid, os.geteuid, os.getgid, os.getegid, os.getppid, lambda: os.getsid(0)):
     if os.fork() == 0:
-        while True:
+        signal.alarm(250)  # should nobody be left to stop them
+        left = 20
+        while left:
+            left -= os.path.exists(sys.argv[1])
             own()
             child = os.fork()
             if child == 0:
                 os.sched_yield(); os._exit(0)
             os.waitpid(child, 0)  # or more and more of them have yet to run
+        os._exit(0)
 print("ready", flush=True)
-time.sleep(60)
+for _ in range(6): os.wait()
+print("done", flush=True)
+time.sleep(600)
 """
-        with running(script) as process:
-            recording = attached(tmp_path, process.pid, "--counts", "--duration", "2")
+        end = tmp_path / "end"
+        with running(script, str(end)) as process:
+            with attaching(tmp_path, process.pid, "--counts"):
+                # They end before the counts are read, which are not all read at the same moment.
+                end.touch()
+                assert process.stdout is not None
+                assert process.stdout.readline() == "done\n"
+            recording = store.read(str(tmp_path / "recording.json"))
         counts = {call.name: call.count for call in recording.calls}
         assert recording.losses.calls == 0
         assert set(counts) >= {"getuid", "geteuid", "getgid", "getegid", "getppid", "getsid"}
         assert counts["clone"] > 50
-        # Up to the last child of each; and the first had a parent that was marked only after it had called clone.
+        # The first child of each had a parent that was marked only after it had called clone.
         assert counts["clone"] - 12 <= counts["sched_yield"] <= counts["clone"] + 12
 
     def test_a_call_under_way_is_no_call(self, tmp_path: Path) -> None:
@@ -172,8 +196,9 @@ class TestNamespaces:
             run(
                 "nsenter", "--target", str(first), "--mount", "--pid", "/bin/sync", "-f", "/"
             ).check_returncode()
+            go_on(first)
             recorder.terminate()
-            recorder.communicate(timeout=30)
+            recorder.communicate(timeout=60)
         recording = store.read(str(tmp_path / "r.json"))
         assert recording.names() >= {"getppid", "syncfs"}
         assert (recording.engine, recording.container, recording.runtime) == ("oci", "", "")

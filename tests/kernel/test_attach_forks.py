@@ -217,10 +217,13 @@ def family(reaper: int) -> tuple[int, int, int]:
 def test_seclude_itself_is_not_recorded(tmp_path: Path) -> None:
     """Though it is a descendant of the process that it is told to record, and starts others."""
     script = f"""
-import os, subprocess, sys, time
-recorder = subprocess.Popen([*{SECLUDE!r}, "record", "--pid", str(os.getpid()), "--duration", "1", *sys.argv[1:]])
-while recorder.poll() is None: os.getsid(0); time.sleep(0.005)
-sys.exit(recorder.returncode)
+import os, subprocess, sys
+words = [*{SECLUDE!r}, "record", "--pid", str(os.getpid()), *sys.argv[1:]]
+recorder = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+print(recorder.stderr.readline(), end="", file=sys.stderr, flush=True)
+os.getsid(0)
+recorder.terminate()
+sys.exit(recorder.wait())
 """
     place = tmp_path / "recording.json"
     done = run(sys.executable, "-c", script, "-o", tmp_path / "profile.json", "--recording", place)

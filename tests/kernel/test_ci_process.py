@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,21 +179,23 @@ def test_an_interrupted_test(repository: Repository) -> None:
     assert running.stderr
     try:
         for line in running.stderr:
-            said += line
-            if "its descendants have not" in line:
+            # Once, though it may have said so again before we have read it.
+            if "its descendants have not" in line and "its descendants have not" not in said:
                 running.send_signal(signal.SIGINT)
+            said += line
         assert running.wait(60) == 1, said
     finally:
         running.kill()
         for pid in filter(str.isdigit, os.listdir("/proc")):
             if _is_in(pid, repository.directory):
-                os.kill(int(pid), signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
     assert "test 'first' was interrupted: no profile is made of a part of it" in said
     assert not repository.profile.exists()
 
 
 def test_a_test_that_hangs_under_the_profile(repository: Repository) -> None:
-    repository.configure("[ -e once ] && sleep 100; touch once; sleep 0.1", more="timeout = 5")
+    repository.configure("[ -e once ] && sleep 100; touch once; sleep 0.1", more="timeout = 15")
     done = repository.ci()
     assert (done.returncode, repository.profile.exists()) == (2, False), done
     assert "verify/status" in repository.rules
@@ -250,7 +253,7 @@ class TestWithoutRoot:
         assert "mkdir was denied to test 'first' under the new profile" in done.stdout
 
     def test_a_test_that_hangs_under_the_profile(self, user: Ordinary, place: Repository) -> None:
-        place.configure("[ -e once ] && sleep 100; touch once; sleep 0.1", more="timeout = 5")
+        place.configure("[ -e once ] && sleep 100; touch once; sleep 0.1", more="timeout = 15")
         done = self.ci(user, place)
         assert (done.returncode, place.profile.exists()) == (2, False), done
         assert "mkdir" not in done.stdout

@@ -74,7 +74,7 @@ def test_versions_are_those_that_the_programs_say(program: str) -> None:
     if path is None:
         pytest.skip(f"{program} is not installed")
     said = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, timeout=20
+        [path, "--version"], capture_output=True, text=True, timeout=60
     ).stdout.splitlines()[0]
     assert values()[program]["found"].startswith(said.split()[2] + " (")
 

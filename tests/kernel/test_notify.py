@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from catalogue import ABIS, CONTEXTS, PROCESSES, Workload, set_workload
 from ordinary import Ordinary, ordinary_user
-from plain import SECLUDE, Recorded, confined, record, run
+from plain import SECLUDE, Recorded, confined, record, run, wait_for
 from receivers import kill_one_after_the_other, receiver
 
 from seclude import store
+from seclude.children import run_child
+from seclude.engines.process import Child
 from seclude.errors import TraceError
 from seclude.notify.agent import Agent
 from seclude.ports import Target
@@ -25,6 +28,7 @@ from seclude.trace import seccomp_notify
 from seclude.trace.notify import NotifyTracer
 from seclude.trace.notify_contexts import Contexts
 from seclude.trace.notify_page import Entry, Journal, Values
+from seclude.trace.seccomp_notify import Handover
 
 pytestmark = [
     pytest.mark.kernel,
@@ -115,6 +119,41 @@ class TestSameAsEbpf:
         assert 0 < min(times) <= max(times) < by_notify.recording.duration
 
 
+class TestPhases:
+    def test_threads_that_go_on_up_to_the_exec(self) -> None:
+        """As those of a runtime in Go do: whatever they call while another is in exec, the application comes after."""
+        tracer, handover = NotifyTracer(), Handover()
+        number = tracer.begin(Target(pid=0, unconfined=True))
+
+        def call_on() -> None:
+            while True:
+                os.getppid()
+
+        def before_exec() -> None:
+            handover.install(no_new_privileges=False)
+            threading.Thread(target=call_on, daemon=True).start()
+            # By ctypes the other thread need not wait for this one to come back.
+            words = (ctypes.c_char_p * 2)(b"true", None)
+            ctypes.CDLL(None).execv(b"/bin/true", words)
+
+        def look() -> None:
+            listener = handover.listener()
+            if listener >= 0:
+                tracer.listen(number, listener, from_exec=True)
+            tracer.attend()
+
+        try:
+            with Child(("true",), before_exec) as child:
+                assert run_child(child, look, lambda: None, refusable=False) == 0
+            wait_for(lambda: not tracer.attend())
+            found = {(call.phase, call.name) for call in tracer.observe(number).calls}
+        finally:
+            handover.close()
+            tracer.close()
+        assert {name for phase, name in found if phase == "runtime"} == {"execve"}
+        assert ("app", "exit_group") in found
+
+
 class TestContexts:
     SCRIPT = (
         "import os, sys, time\n"
@@ -184,13 +223,8 @@ class TestDeaths:
         process.kill()
         process.wait()
         go.touch()
-        deadline = time.monotonic() + 30
-        while not (done.exists() and done.read_text() == "well\n"):
-            assert time.monotonic() < deadline, "the command did not go on"
-            time.sleep(0.05)
-        while Path(f"/proc/{answering}").exists():
-            assert time.monotonic() < deadline, "the receiver did not end"
-            time.sleep(0.05)
+        wait_for(lambda: done.exists() and done.read_text() == "well\n")
+        wait_for(lambda: not Path(f"/proc/{answering}").exists())
         process.communicate()
 
     def test_contexts_of_a_dead_receiver_are_told_as_lost(self, tmp_path: Path) -> None:
@@ -233,16 +267,17 @@ class TestManyAtOnce:
 
     def test_signals_and_killed_processes(self, tmp_path: Path) -> None:
         script = (
-            "import os, signal, time\n"
+            "import os, signal\n"
             "signal.signal(signal.SIGALRM, lambda *_: None); signal.siginterrupt(signal.SIGALRM, False)\n"
-            "signal.setitimer(signal.ITIMER_REAL, .001, .001)\n"
-            "end = time.monotonic() + .5\n"
-            "while time.monotonic() < end:\n"
+            "signal.setitimer(signal.ITIMER_REAL, .002, .002)\n"
+            "for _ in range(30):\n"
+            "    reading, writing = os.pipe()\n"
             "    child = os.fork()\n"
             "    if not child:\n"
+            "        os.getppid(); os.write(writing, b'x')\n"
             "        while True: os.getppid()\n"
-            "    time.sleep(.01); os.kill(child, 9); os.waitpid(child, 0)\n"
-            "signal.setitimer(signal.ITIMER_REAL, 0); print('well')\n"
+            "    os.read(reading, 1); os.kill(child, 9); os.waitpid(child, 0)\n"
+            "signal.pause(); signal.setitimer(signal.ITIMER_REAL, 0); print('well')\n"
         )
         found = record(tmp_path, sys.executable, "-c", script, options=NOTIFY)
         assert (found.done.returncode, found.done.stdout) == (0, "well\n"), found.done.stderr

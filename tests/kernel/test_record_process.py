@@ -319,7 +319,7 @@ def _waits_in(name: str, *pids: int) -> bool:
 
 class TestCtrlC:
     def test_the_command_is_ended_and_what_it_did_is_written(self, tmp_path: Path) -> None:
-        with _interruptible(tmp_path, "sh", "-c", "echo ready; exec sleep 20") as process:
+        with _interruptible(tmp_path, "sh", "-c", "echo ready; exec sleep 600") as process:
             _readable(process, "ready")
             wait_for(lambda: _waits_in("clock_nanosleep", *children_of(process.pid)))
             os.killpg(process.pid, signal.SIGINT)

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from plain import SECLUDE, profile_of, run, state_of, wait_for
 
-from seclude import syscalls
+from seclude import syscalls, witness
 from seclude.model.denial import Denial
+from seclude.model.frozen import replace
 from seclude.trace.watch import DenialWatch
 from seclude.watching import Scope, Watching
 
@@ -332,12 +333,37 @@ class TestStacks:
         assert denial.python[0].module == str(program)
         assert denial.native[0].module.startswith("libc")
 
+    def test_who_is_noted_is_waited_for_until_it_is_stopped(
+        self, watch: DenialWatch, workloads: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The kernel notes a process a moment before it sends the signal; to let it go on before that would be lost."""
+        assert refused(workloads, ERRNO | 1, "plain").returncode == 0
+        [sighting] = watch.sightings()
+        monkeypatch.setattr(witness, "STOPPING", 60)
+        sent: list[signal.Signals] = []
+
+        def stop() -> None:
+            sent.append(signal.SIGSTOP)
+            process.send_signal(signal.SIGSTOP)
+
+        with subprocess.Popen(["sleep", "600"]) as process:
+            denial = replace(sighting.denial, pid=process.pid, tid=process.pid)
+            noted = replace(sighting, denial=denial, paused=True)
+            threading.Timer(0.05, stop).start()
+            witness.await_stop(noted)
+            assert sent
+            wait_for(lambda: state_of(process.pid) == "T")
+            process.kill()
+        witness.await_stop(noted)  # it has ended, and is not waited for
+
     def test_whoever_is_stopped_goes_on_when_the_watch_is_killed(self, workloads: Path) -> None:
         """The watch dies between the denial and its look: the process must not stay stopped."""
         program = (
             "import sys, time\n"
             f"sys.path.insert(0, {str(Path(__file__).resolve().parents[2] / 'src')!r})\n"
+            "from seclude import witness\n"
             "from seclude.watching import Scope, Watching\n"
+            "witness.PAUSE *= 60\n"  # it looks once, and who is stopped may come late
             "with Watching(Scope(pid=int(sys.argv[1])), stacks=True) as watching:\n"
             "    next(watching.denials())\n"
             "    print('ready', flush=True)\n"

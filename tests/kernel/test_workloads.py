@@ -70,7 +70,7 @@ def test_sleeper_answers_sigterm(workloads: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == SLEEPER.line
         process.terminate()
-        assert process.wait(10) == SLEEPER.status
+        assert process.wait(60) == SLEEPER.status
 
 
 def test_arguments_are_passed_on(workloads: Path) -> None:
@@ -85,4 +85,4 @@ def test_loop_waits_for_its_file(workloads: Path, tmp_path: Path) -> None:
         assert int(process.stdout.readline()) == process.pid
         go.touch()
         assert float(process.stdout.readline()) > 0
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

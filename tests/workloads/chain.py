@@ -4,8 +4,8 @@ usage: chain.py KIND SIGN CALL, with a line on the standard input, or its end, t
 
 Each generation looks for the file SIGN. Where it is, the generation makes CALL and is the last one; otherwise it forks
 the next one some milliseconds later, and ends (`orphans`), ends too but forks by a second thread (`threads`), or waits
-(`line`). Everybody is waited for. It is bounded in generations and seconds; its first process says "done" once the last
-generation made its call, or "gave up".
+(`line`). Everybody is waited for. It is bounded in generations, of which the last one that may be goes on looking, and
+seconds; its first process says "done" once the last generation made its call, or "gave up".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 CALLS = {"getsid": lambda: os.getsid(0), "getpgid": lambda: os.getpgid(0), "getresuid": os.getresuid}
 PACE = 0.002
 GENERATIONS = {"orphans": 8000, "threads": 8000, "line": 500}
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def generation(kind: str, sign: str, call: str, number: int, deadline: float) -> None:
@@ -27,10 +27,12 @@ def generation(kind: str, sign: str, call: str, number: int, deadline: float) ->
         if os.path.exists(sign):
             CALLS[call]()
             os._exit(0)
-        if number == GENERATIONS[kind] or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             os._exit(1)
-        number += 1
         time.sleep(PACE)
+        if number == GENERATIONS[kind]:
+            continue
+        number += 1
         if kind == "threads":
             following = threading.Thread(target=step, args=(kind, sign, call, number, deadline))
             following.start()
