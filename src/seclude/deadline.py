@@ -39,5 +39,7 @@ class Deadline:
         self.passed = True
         self._idle = 0 if self._end() else self._idle + 1
         if self._idle > PATIENCE:
-            # What is waited for is out of reach, such as a daemon that is no descendant of ours any more.
+            # What is waited for is out of reach, such as a daemon that is no descendant of ours any more. Patient anew:
+            # if it rings while the block is left, that must not interrupt __exit__, which stops the ringing.
+            self._idle = 0
             raise KeyboardInterrupt

@@ -214,6 +214,9 @@ class Job:
         git = ["git", "-C", str(self.workspace)]
         for command in (
             ["git", "init", "--quiet", str(self.workspace)],
+            # It switches that off, too: nothing works on the repository behind the steps' backs (git 2.47 and newer).
+            [*git, "config", "gc.auto", "0"],
+            [*git, "config", "maintenance.auto", "false"],
             [*git, "remote", "add", "origin", f"file://{self._event.origin}"],
             [*git, "fetch", "--quiet", "--no-tags", "--depth=1", "origin", refspec],
             [*git, "checkout", "--quiet", "--detach", refspec],

@@ -16,7 +16,8 @@ from origin import Origin
 from podman_bed import Bed
 from runner import Event, Job, Outcome, load, starts
 
-pytestmark = pytest.mark.engine
+# On a machine that has none yet, the first test makes the image `programs`, from packages of a mirror that may be slow.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flask-api"
 WORKFLOW = load(EXAMPLE / ".github" / "workflows" / "seccomp.yml")

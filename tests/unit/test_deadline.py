@@ -46,4 +46,6 @@ def test_with_nothing_to_end_the_block_is_left():
     calls = []
     with pytest.raises(KeyboardInterrupt), Deadline(0.01, lambda: bool(calls.append(1))):
         time.sleep(100)
-    assert len(calls) == deadline.PATIENCE + 1
+    # It may ring once more before the block has been left; and then no more.
+    assert deadline.PATIENCE < len(calls) <= 2 * deadline.PATIENCE
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)

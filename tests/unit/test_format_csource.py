@@ -35,7 +35,11 @@ def test_gold():
         [ALLOW, ERRNO, KILL, LOG, "SCMP_ACT_TRAP", "SCMP_ACT_TRACE"], arguments(), [ALLOW, ERRNO, KILL, LOG]
     )
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_compiles_without_a_warning(tmp_path, profile):
     source = tmp_path / "filter.c"
     source.write_text(CFormat(SETTINGS).dumps(profile))

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -238,13 +237,12 @@ def test_the_lock_of_a_killed_holder_is_free(place):
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from seclude.registrations import Registrations\n"
-        "with Registrations(sys.argv[2]): print(flush=True); time.sleep(60)"
+        "with Registrations(sys.argv[2]): print(flush=True); time.sleep(600)"
     )
     source = os.path.join(os.path.dirname(__file__), "..", "..", "src")
     with subprocess.Popen([sys.executable, "-c", program, source, place], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.kill()
         process.wait()
-    began = time.monotonic()
     with Registrations(place):
-        assert time.monotonic() - began < 5
+        pass  # it would wait for ever

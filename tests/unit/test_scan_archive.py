@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import io
@@ -288,6 +289,7 @@ def test_nothing_is_left_open_and_nothing_else_is_raised(tmp_path: Path, program
     draw = random.Random(11)
     layers = [tar([("usr/bin/app", program)]), gzip.compress(tar([("bin", "usr/bin")]))]
     whole = [tar(kind(layers, {"Cmd": ["app"]})) for kind in (docker, oci)]
+    gc.collect()  # what earlier tests have left in cycles would be closed meanwhile, in place of what is ours
     before = len(os.listdir("/proc/self/fd"))
     for number in range(300):
         damaged = bytearray(whole[number % 2])
@@ -298,7 +300,8 @@ def test_nothing_is_left_open_and_nothing_else_is_raised(tmp_path: Path, program
                 pass
         except SecludeError:
             continue
-    assert len(os.listdir("/proc/self/fd")) == before
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.parametrize(
@@ -341,7 +344,7 @@ def test_what_podman_saves(tmp_path: Path, program: bytes) -> None:
 
         def podman(*arguments: str) -> None:
             own = ("--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs")
-            done = subprocess.run(["podman", *own, *arguments], capture_output=True, text=True, timeout=60)
+            done = subprocess.run(["podman", *own, *arguments], capture_output=True, text=True, timeout=240)
             assert done.returncode == 0, done.stderr
 
         podman("import", "--change", 'ENTRYPOINT ["/bin/app"]', str(tmp_path / "root.tar"), "app")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ ID = "0123456789abcdef" * 4
 
 class TestTree:
     def test_descendants(self) -> None:
-        script = "sh -c 'sleep 60 & echo $!; wait' & wait"
+        script = "sh -c 'sleep 600 & echo $!; wait' & wait"
         with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             last = int(process.stdout.readline())
@@ -62,19 +61,19 @@ class TestTree:
 
     def test_a_name_with_brackets(self, tmp_path: Path) -> None:
         program = tmp_path / "a) S 1 ("
-        program.write_text("#!/bin/sh\nsleep 60\n")
+        program.write_text("#!/bin/sh\necho; read line\n")
         program.chmod(0o755)
-        with subprocess.Popen([program]) as process:
-            time.sleep(0.1)
+        with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # a moment before, exec had given it no name yet
             assert parent_of(process.pid) == os.getpid()
-            for pid in Tree(first=process.pid).processes():
-                os.kill(pid, 9)
+            process.communicate(b"\n")
 
 
 class TestMonitor:
     def said(self, *words: str) -> Monitor:
         """What a process that has these words as its command line is taken to say."""
-        script = "import sys, time; print(flush=True); time.sleep(60)"
+        script = "import sys, time; print(flush=True); time.sleep(600)"
         with subprocess.Popen(
             ["bash", "-c", 'exec -a "$0" "$@"', words[0], sys.executable, "-c", script, *words[1:]],
             stdout=subprocess.PIPE,
