@@ -10,7 +10,7 @@ from .inputs import read_text
 from .model.frozen import frozen
 from .outputs import Output, read_policy
 from .ports import Target
-from .registrations import Registration, Registrations, Request, start_of
+from .registrations import Registration, Registrations, Request, is_of_session, start_of
 from .trace.ebpf import EbpfTracer
 
 TYPE_CHECKING = False
@@ -107,10 +107,9 @@ def begin(container: str, pid: int, bundle_path: str, request: Request, places: 
 def _check_places(request: Request, places: Places) -> None:
     """Raise OutputError for a path that may not be written or, where its chooser is not trusted, read."""
     policy = read_policy(places.policy, trusted=places.trusted)
-    sessions = os.path.join(os.path.realpath(places.state), "session-")
     for output in _outputs(request.profile, request.recording).values():
         # `seclude record` reads the recording from a directory of its own, which no policy need name.
-        output.check(None if places.trusted and output.path.startswith(sessions) else policy)
+        output.check(None if places.trusted and is_of_session(output.path, places.state) else policy)
     if request.base and not places.trusted:
         # What is read comes out again in the profile.
         policy.admit(request.base)

@@ -14,7 +14,7 @@ from .formats import jsontext
 from .model.frozen import replace
 from .outputs import POLICY
 from .pods import is_pod, own_annotations
-from .registrations import STATE, Registrations, Request
+from .registrations import STATE, Registrations, Request, is_of_session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,18 +98,15 @@ def run(state: Mapping[str, object], places: containers.Places) -> tuple[str, ..
         _check_alone(request, container, Registrations(places.state))
         # Pods are made by users of an interface, whatever the hooks file says.
         places = replace(places, trusted=False)
-    elif places.trusted and _is_over(request.recording, places.state):
+    elif places.trusted and is_of_session(request.recording, places.state) and _is_over(request.recording):
         return ()  # the container is started once more
     containers.begin(container, pid, str(state.get("bundle", "")), request, places)
     return ()
 
 
-def _is_over(recording: str, state: str) -> bool:
-    """Whether a `seclude record`, which gave this recording a directory of its own, has ended and taken that away."""
-    session = os.path.dirname(recording)
-    return session.startswith(os.path.join(os.path.realpath(state), "session-")) and not os.path.lexists(
-        session
-    )
+def _is_over(recording: str) -> bool:
+    """Whether the `seclude record` that waits for this recording has ended and taken its directory away."""
+    return not os.path.lexists(os.path.dirname(recording))
 
 
 def _check_alone(request: Request, container: str, registrations: Iterable[Registration]) -> None:

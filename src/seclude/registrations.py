@@ -24,6 +24,13 @@ VERSION = 1
 LONGEST_ID = 128
 LAST_ERROR = "last-error"
 LONGEST_ERROR = 4096
+SESSION = "session-"
+"""How the names begin of the directories that each `seclude record` has for itself in the state directory."""
+
+
+def is_of_session(path: str, state: str) -> bool:
+    """Whether a file, by its absolute path, is in the directory of a `seclude record`."""
+    return path.startswith(os.path.join(os.path.realpath(state), SESSION))
 
 
 @frozen

@@ -24,7 +24,7 @@ from .model.frozen import frozen, replace
 from .model.recording import Recording
 from .outputs import POLICY
 from .ports import Target
-from .registrations import STATE, Registrations
+from .registrations import SESSION, STATE, Registrations
 from .trace.ebpf import EbpfTracer
 from .witness import Witness
 
@@ -205,7 +205,7 @@ def session_directory(place: str, state: str, progress: Callable[[str], None]) -
         progress(f"mounted a BPF file system at {place}")
     with Registrations(state):
         pass  # it exists now, and is ours
-    directory = tempfile.mkdtemp(prefix="session-", dir=state)
+    directory = tempfile.mkdtemp(prefix=SESSION, dir=state)
     try:
         yield directory
     finally:

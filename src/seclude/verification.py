@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from . import docker_recording, docker_runs, syscalls
 from .analyse.privileges import Leaving, NotMeasured, leaving, left
@@ -166,7 +167,7 @@ def _docker(trial: _Trial) -> Proof:
             raise
         return _from_outside(trial, run, str(error))
     docker_recording.checked(trial.command)
-    return _proof(trial, _of_docker)
+    return _proof(trial, partial(_of_docker, run))
 
 
 def _from_outside(trial: _Trial, run: RunCommand, why: str) -> Proof:
@@ -213,7 +214,7 @@ def _of_podman(trial: _Trial, options: Sequence[str]) -> Recorded:
     )
 
 
-def _of_docker(trial: _Trial, options: Sequence[str]) -> Recorded:
+def _of_docker(run: RunCommand, trial: _Trial, options: Sequence[str]) -> Recorded:
     command, path, settings, progress = trial.command, trial.path, trial.settings, trial.progress
     recorded = _attended(
         trial,
@@ -221,7 +222,7 @@ def _of_docker(trial: _Trial, options: Sequence[str]) -> Recorded:
             command, settings, progress, "", profile=path, options=options, attend=attend
         ),
     )
-    docker_runs.check_confined(docker_runs.checked(command, path), recorded.recording.confined)
+    docker_runs.check_confined(run, recorded.recording.confined)
     return replace(recorded, recording=docker_runs.named(recorded.recording))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from daemons import DaemonBed
-from podman_bed import Result
+from podman_bed import Result, left
 from recording import MAIN, SOURCES
 
 B = TypeVar("B", bound=DaemonBed)
@@ -63,10 +63,7 @@ class DaemonRecorder(Generic[B]):
     def left_nothing(self) -> None:
         """AssertionError if, once all has settled, anything is registered, pinned or asked for."""
         # A registration goes before the recorder is unpinned, so that one look at all of it is what counts.
-        deadline = time.monotonic() + 60
-        while (left := self._left()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert left == []
+        assert left(self._left) == []
 
     def _left(self) -> list[Any]:
         """What is registered, pinned or asked for."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from podman_bed import Result, processes_below, run_to_end
+from podman_bed import Result, left, processes_below, run_to_end
 from podman_config import cache_dir, scratch
 
 PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/bin"
@@ -84,10 +84,7 @@ class DaemonBed(ABC):
         """Ends and removes all that was started, then the engine; gives what remained in spite of that."""
         found = self._remove_containers()
         self._end()
-        deadline = time.monotonic() + 60
-        while (processes := processes_below(self.directory)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        found += [f"process {line}" for line in processes]
+        found += [f"process {line}" for line in left(lambda: processes_below(self.directory))]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return found + [line for line in mounts if f" {self.directory}/{self.MOUNTED}" in line]
 

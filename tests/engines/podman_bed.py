@@ -10,16 +10,18 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from podman_config import Images, cache_dir, podman_environment, scratch
 
 _BPFFS_OWN = ("maps.debug", "progs.debug")  # there in every bpffs
 WORKLOADS_DIR = "/workloads"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ def processes_below(directory: Path) -> list[str]:
         line = _command_line(entry)
         if f"{directory}/".encode() in line and entry.name != str(os.getpid()):
             found.append(f"{entry.name} {line.replace(bytes(1), b' ').decode(errors='replace')[:200]}")
+    return found
+
+
+def left(look: Callable[[], list[T]]) -> list[T]:
+    """What the look finds, once it finds nothing or a minute is over."""
+    deadline = time.monotonic() + 60
+    while (found := look()) and time.monotonic() < deadline:
+        time.sleep(0.05)
     return found
 
 
@@ -211,10 +221,8 @@ class Bed:
     def close(self) -> list[str]:
         """Ends and removes all that was started, then the bed; gives what remained in spite of that."""
         removed = self.podman("rm", "--all", "--force", "--time", "0")
-        deadline = time.monotonic() + 60
-        while (processes := processes_below(self.directory)) and time.monotonic() < deadline:
-            time.sleep(0.05)  # conmon ends a moment after its container
-        found = self.remains(processes)
+        # conmon ends a moment after its container.
+        found = self.remains(left(lambda: processes_below(self.directory)))
         if removed.status:
             found.append(str(removed))
         assert self._holder.stdin is not None

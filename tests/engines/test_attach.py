@@ -200,6 +200,19 @@ class TestPodman:
         remove(recorder, first, second)
         assert found == [{"mkdir"}, {"symlink"}, {"mkdir"}]
 
+    def test_one_that_is_paused(self, recorder: Recorder, runtime: str, attach: Attach) -> None:
+        """It is recorded once it goes on."""
+        container = recorder.bed.start("sh", "-c", DAEMON, runtime=runtime)
+        pid = first_process(recorder, container)
+        turned(pid, "daemon")
+        recorder.bed.podman("pause", container).succeeded()
+        with attach("--container", container) as attached:
+            recorder.bed.podman("unpause", container).succeeded()
+            turned(pid, "daemon")
+        remove(recorder, container)
+        assert attached.status == 0, attached.said
+        assert {"mkdir", "rmdir"} <= attached.recording.names("app")
+
     def test_counts_arguments_and_denials(self, recorder: Recorder, attach: Attach) -> None:
         container = recorder.bed.start("sh", "-c", DAEMON.replace("sleep", "date -s @0; sleep"))
         pid = first_process(recorder, container)
